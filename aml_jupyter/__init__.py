@@ -1,0 +1,100 @@
+"""Azure ML SDK v1's job model, local first: a cell, a script or a folder becomes a run.
+
+Importing this package imports nothing else: names are fetched when first used, so that
+``from aml_jupyter import Run`` costs milliseconds in a training script.
+A copy of this file travels with every job (standard library only, Python 3.8).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .errors import AmlError as AmlError
+    from .spec import DockerConfiguration as DockerConfiguration
+    from .spec import Environment as Environment
+    from .spec import MpiConfiguration as MpiConfiguration
+    from .spec import PyTorchConfiguration as PyTorchConfiguration
+    from .spec import RunConfiguration as RunConfiguration
+    from .spec import ScriptRunConfig as ScriptRunConfig
+    from .spec import TensorflowConfiguration as TensorflowConfiguration
+    from .workspace import Experiment as Experiment
+    from .workspace import Run as Run
+    from .workspace import Workspace as Workspace
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "AmlError": "errors",
+    "DockerConfiguration": "spec",
+    "Environment": "spec",
+    "Experiment": "workspace",
+    "MpiConfiguration": "spec",
+    "PyTorchConfiguration": "spec",
+    "Run": "workspace",
+    "RunConfiguration": "spec",
+    "RunDetails": "notebook",
+    "ScriptRunConfig": "spec",
+    "TensorflowConfiguration": "spec",
+    "Workspace": "workspace",
+}
+
+__all__ = ["__version__", *sorted(_HOME_OF)]
+
+# Inside a job this file is the travelling copy, which has only `job` beside it.
+# Where the whole package is installed as well, its other rooms are found behind ours.
+_HERE = os.path.dirname(os.path.abspath(__file__))
+if not os.path.isdir(os.path.join(_HERE, "workspace")):
+    __path__ += [
+        room
+        for room in (os.path.join(entry, "aml_jupyter") for entry in sys.path)
+        if room != _HERE and os.path.isdir(os.path.join(room, "workspace"))
+    ]
+
+
+def __getattr__(name: str) -> Any:
+    room = _HOME_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module 'aml_jupyter' has no attribute {name!r}")
+    # A job's Run must not pull in the workspace: it reads and writes its own folder only.
+    if name == "Run" and "AML_RUN_FOLDER" in os.environ:
+        room = "job.run"
+    from importlib import import_module
+
+    try:
+        value = getattr(import_module(f"aml_jupyter.{room}"), name)
+    except ModuleNotFoundError as error:
+        if error.name != f"aml_jupyter.{room}":
+            raise
+        raise ImportError(
+            f"{name} needs the aml-jupyter package in this interpreter ({sys.executable}).\n"
+            "A job by itself has only Run; install aml-jupyter there for the rest."
+        ) from None
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Make ``%%aml_run`` and its family available: ``%load_ext aml_jupyter``."""
+    from .notebook import load_ipython_extension as load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Take the magics away again: ``%unload_ext aml_jupyter``."""
+    from .notebook import unload_ipython_extension as unload
+
+    unload(ipython)
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "aml-jupyter"}]

@@ -1,0 +1,106 @@
+"""Where things are in a run folder, and a few habits of writing there."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from aml_jupyter.errors import StorageFullError, UserErrorException
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator
+
+REQUEST = "run.json"
+EVENTS = "events.jsonl"
+METRICS = "metrics"
+DRIVER_LOG = "azureml-logs/70_driver_log.txt"
+DRIVER_LOG_ALIAS = "user_logs/std_log.txt"
+OUTPUTS = "outputs"
+LOGS = "logs"
+ARTIFACTS = "artifacts"
+CHILDREN = "children"
+WORK = "work"
+CLAIM = "job/claim.json"
+EXIT = "job/exit.json"
+OUTCOME = "job/outcome.json"
+
+FOLDER_VARIABLE = "AML_RUN_FOLDER"
+"""Tells a process which run it belongs to."""
+
+FORMAT = 1
+
+
+def guid() -> str:
+    """A fresh random identifier in the shape v1 uses (``uuid`` would cost the import 4 ms)."""
+    digits = os.urandom(16).hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def write_json(path: str, content: Any) -> None:
+    """Replace ``path`` by ``content`` as JSON, whole or not at all."""
+    import json
+
+    aside = f"{path}.{os.getpid()}.{os.urandom(3).hex()}.tmp"
+    try:
+        with open(aside, "w", encoding="utf-8") as file:
+            json.dump(content, file, separators=(",", ":"))
+        os.replace(aside, path)
+    except OSError as error:
+        if os.path.exists(aside):
+            os.unlink(aside)
+        raise full_disk(error, path) from error
+
+
+def read_json(path: str) -> Any:
+    """The JSON in ``path``; None when there is no such file or it is not (yet) JSON."""
+    import json
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def full_disk(error: OSError, path: str) -> OSError:
+    """``error``, or the error that says what to do when the disk is what is full."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    return StorageFullError(
+        f"No room left on the disk that holds {os.path.dirname(path)}; what was written is intact.",
+        "Free some space (`aml delete` removes runs), then repeat what failed.",
+    )
+
+
+def artifact_name(name: str) -> str:
+    """``name`` as runs store it: forward slashes, relative, inside the run."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    if not parts or ".." in parts:
+        raise UserErrorException(
+            f"{name!r} is not a name for a file of a run.",
+            "Use a relative path without `..`, such as `outputs/model.pkl`.",
+        )
+    return "/".join(parts)
+
+
+def files_below(folder: str, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(name, path) of every file in ``folder``, names with ``/`` and below ``prefix``."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        name = f"{prefix}{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            yield from files_below(entry.path, f"{name}/")
+        elif entry.is_file() and not name.endswith(".tmp"):
+            yield name, entry.path
+
+
+def artifacts(folder: str) -> dict[str, str]:
+    """Every file of the run by the name v1 lists it under, and where it is."""
+    found = dict(files_below(os.path.join(folder, ARTIFACTS)))
+    for place in ("azureml-logs", LOGS, OUTPUTS):
+        found.update(files_below(os.path.join(folder, place), f"{place}/"))
+    return found
