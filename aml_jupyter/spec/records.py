@@ -1,0 +1,168 @@
+"""What a run was asked to be, as frozen records that cross every boundary as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aml_jupyter.errors import ServiceException
+
+RUN_FORMAT = 1
+"""The version of ``run.json`` that is written here, and the newest that is understood."""
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """The process that a run is: one of ``script`` and ``command``, and all it is started with."""
+
+    script: str | None = None
+    command: str | None = None
+    arguments: tuple[str, ...] = ()
+    interpreter: str = ""
+    environment_variables: Mapping[str, str] = field(default_factory=dict)
+    max_seconds: float = 0.0
+    """Canceled after so long; 0 for never."""
+    snapshot: str | None = None
+    slots: int = 1
+    priority: int = 0
+
+    def to_json(self) -> dict[str, object]:
+        """The ``job`` entry of ``run.json``."""
+        what = {"command": self.command} if self.script is None else {"script": self.script}
+        return {
+            **what,
+            "arguments": list(self.arguments),
+            "interpreter": self.interpreter,
+            "environment_variables": dict(self.environment_variables),
+            "max_seconds": self.max_seconds,
+            "snapshot": self.snapshot,
+            "slots": self.slots,
+            "priority": self.priority,
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, object]) -> JobSpec:
+        """The job in ``record``; what is missing or of another kind keeps its default."""
+        arguments = record.get("arguments")
+        return cls(
+            script=_text_or_none(record, "script"),
+            command=_text_or_none(record, "command"),
+            arguments=tuple(map(str, arguments)) if isinstance(arguments, list) else (),
+            interpreter=_text(record, "interpreter"),
+            environment_variables=_texts(record, "environment_variables"),
+            max_seconds=_number(record, "max_seconds"),
+            snapshot=_text_or_none(record, "snapshot"),
+            slots=int(_number(record, "slots", 1)),
+            priority=int(_number(record, "priority")),
+        )
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """``run.json``: all that was known when the run was made; written once, never changed.
+
+    ``created`` is in seconds since the epoch. ``job`` is None and ``owner`` names a process
+    for runs that live inside the process that made them.
+    """
+
+    id: str
+    experiment: str
+    number: int = 0
+    type: str = "azureml.scriptrun"
+    created: float = 0.0
+    display_name: str = ""
+    description: str | None = None
+    parent: str | None = None
+    workspace: Mapping[str, str] = field(default_factory=dict)
+    submitted_by: str = ""
+    host: str = ""
+    target: str = "local"
+    job: JobSpec | None = None
+    definition: Mapping[str, object] = field(default_factory=dict)
+    environment: Mapping[str, object] = field(default_factory=dict)
+    source: Mapping[str, object] = field(default_factory=dict)
+    git: Mapping[str, object] = field(default_factory=dict)
+    tags: Mapping[str, str | None] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+    owner: Mapping[str, object] | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The content of ``run.json``."""
+        fields: dict[str, object] = {name: getattr(self, name) for name in _REQUEST_FIELDS}
+        fields["job"] = self.job.to_json() if self.job is not None else None
+        return {"format": RUN_FORMAT, **fields}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, object]) -> RunRequest:
+        """The request in ``record``; keys that are not known are skipped.
+
+        A record of a newer format, or without an id, is refused.
+        """
+        identity = _text(record, "id")
+        _refuse_unreadable(record, identity)
+        job, owner = record.get("job"), record.get("owner")
+        return cls(
+            id=identity,
+            experiment=_text(record, "experiment"),
+            number=int(_number(record, "number")),
+            type=_text(record, "type") or cls.type,
+            created=_number(record, "created"),
+            display_name=_text(record, "display_name"),
+            description=_text_or_none(record, "description"),
+            parent=_text_or_none(record, "parent"),
+            workspace=_texts(record, "workspace"),
+            submitted_by=_text(record, "submitted_by"),
+            host=_text(record, "host"),
+            target=_text(record, "target") or cls.target,
+            job=JobSpec.from_json(job) if isinstance(job, Mapping) else None,
+            definition=_mapping(record, "definition"),
+            environment=_mapping(record, "environment"),
+            source=_mapping(record, "source"),
+            git=_mapping(record, "git"),
+            tags={
+                key: None if value is None else str(value)
+                for key, value in _mapping(record, "tags").items()
+            },
+            properties=_texts(record, "properties"),
+            owner=dict(owner) if isinstance(owner, Mapping) else None,
+        )
+
+
+_REQUEST_FIELDS = tuple(RunRequest.__dataclass_fields__)
+
+
+def _refuse_unreadable(record: Mapping[str, object], identity: str) -> None:
+    written = _number(record, "format", RUN_FORMAT)
+    if written > RUN_FORMAT:
+        raise ServiceException(
+            f"Run {identity or '(unnamed)'} was written by a newer aml_jupyter "
+            f"(format {written:g}; this one reads up to {RUN_FORMAT}).",
+            "Upgrade aml-jupyter here to use it; the run itself is intact.",
+        )
+    if not identity:
+        raise ServiceException(
+            "A run's run.json has no id, so it is damaged.", "Restore it from a copy of the run."
+        )
+
+
+def _mapping(record: Mapping[str, object], key: str) -> dict[str, object]:
+    value = record.get(key)
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _texts(record: Mapping[str, object], key: str) -> dict[str, str]:
+    return {name: str(value) for name, value in _mapping(record, key).items()}
+
+
+def _text_or_none(record: Mapping[str, object], key: str) -> str | None:
+    value = record.get(key)
+    return None if value is None else str(value)
+
+
+def _text(record: Mapping[str, object], key: str) -> str:
+    return _text_or_none(record, key) or ""
+
+
+def _number(record: Mapping[str, object], key: str, default: float = 0) -> float:
+    value = record.get(key)
+    return value if isinstance(value, (int, float)) else default
