@@ -1,0 +1,217 @@
+"""The workspace on disk: the ``.aml`` folder of a project."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserErrorException, WorkspaceException
+from ..job import events, layout
+
+FORMAT = 1
+NAME = ".aml"
+_NO_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
+_EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
+_RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}")
+
+
+class WorkspaceFolder:
+    """The folders and small records of one workspace; the runs in it are its truth."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        record = layout.read_json(str(root / "workspace.json"))
+        if record is None:
+            raise WorkspaceException(
+                f"{root} is not a workspace: it has no readable workspace.json.",
+                "Delete the folder if it is empty, or restore the file.",
+            )
+        if record.get("format", 0) > FORMAT:
+            raise WorkspaceException(
+                f"The workspace in {root} was made by a later version of aml-jupyter.",
+                "Upgrade: pip install --upgrade aml-jupyter.",
+            )
+        self.record: dict[str, Any] = record
+
+    @classmethod
+    def create(cls, project: Path, name: str | None = None, **facts: str | None) -> WorkspaceFolder:
+        """The workspace of ``project``, made if it is not there."""
+        root = project.absolute() / NAME
+        if not (root / "workspace.json").exists():
+            _make(root, name or _name_for(project.absolute()), facts)
+        return cls(root)
+
+    @classmethod
+    def find(cls, start: Path) -> WorkspaceFolder | None:
+        """The workspace of the nearest folder at or above ``start``."""
+        start = start.absolute()
+        for folder in (start, *start.parents):
+            if (folder / NAME / "workspace.json").exists():
+                return cls(folder / NAME)
+        return None
+
+    @property
+    def runs(self) -> Path:
+        """The folder of run folders."""
+        return self.root / "runs"
+
+    @property
+    def objects(self) -> Path:
+        """The folder of snapshots and their bytes."""
+        return self.root / "objects"
+
+    @property
+    def project(self) -> Path:
+        """The folder that holds ``.aml``."""
+        return self.root.parent
+
+    def new_run(self, request: dict[str, Any]) -> Path:
+        """Make the folder of a run that was asked for; its request is in place on return."""
+        folder = self.runs / check_run_id(request["id"])
+        try:
+            folder.mkdir(parents=True)
+            for below in ("job", "azureml-logs", "outputs", "logs", "metrics"):
+                (folder / below).mkdir()
+            layout.write_json(str(folder / layout.REQUEST), request)
+        except FileExistsError:
+            raise UserErrorException(
+                f"There is a run {request['id']} in this workspace already.",
+                "Leave out run_id, or give another one.",
+            ) from None
+        except OSError as error:
+            raise layout.full_disk(error, str(folder)) from error
+        self.note(request["id"])
+        return folder
+
+    def note(self, run_id: str) -> None:
+        """Tell the index that something about a run changed."""
+        events.append_line(str(self.root / "index.journal"), f"{run_id}\n".encode())
+
+    # Experiments
+
+    def experiment(self, name: str) -> dict[str, Any]:
+        """The record of an experiment, made if it is not there."""
+        path = self._experiment_path(name)
+        record: dict[str, Any] | None = layout.read_json(str(path))
+        if record is None:
+            record = {"id": layout.guid(), "name": name, "created": time.time()}
+            record.update(archived=None, tags={})
+            self.save_experiment(record)
+        return record
+
+    def save_experiment(self, record: dict[str, Any]) -> None:
+        """Replace the record of an experiment."""
+        path = self._experiment_path(record["name"])
+        path.parent.mkdir(exist_ok=True)
+        layout.write_json(str(path), record)
+
+    def experiments(self) -> list[dict[str, Any]]:
+        """The records of all experiments, by name."""
+        found = [layout.read_json(str(path)) for path in self.root.glob("experiments/*.json")]
+        return sorted((record for record in found if record), key=lambda record: record["name"])
+
+    def next_number(self, experiment: str) -> int:
+        """Counts the runs of an experiment, across all processes."""
+        path = self._experiment_path(experiment).with_suffix(".number")
+        with locked(path) as file:
+            number = int(os.pread(file, 32, 0) or b"0") + 1
+            os.pwrite(file, str(number).encode(), 0)
+            return number
+
+    def _experiment_path(self, name: str) -> Path:
+        if not isinstance(name, str) or not _EXPERIMENT_NAME.fullmatch(name):
+            raise UserErrorException(
+                f"{name!r} is not a name for an experiment.",
+                "It starts with a letter or digit and goes on with letters, digits, _ and -.",
+            )
+        return self.root / "experiments" / f"{name}.json"
+
+    # Targets
+
+    def targets(self) -> dict[str, dict[str, Any]]:
+        """Compute targets by name, from ``targets.yaml``; ``local`` is always there."""
+        found: dict[str, dict[str, Any]] = {"local": {"type": "local"}}
+        path = self.root / "targets.yaml"
+        if path.exists():
+            found.update(_read_targets(path))
+        return found
+
+
+def project_for(start: Path) -> Path:
+    """Where a new workspace belongs: the root of the git repository, else ``start``."""
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if (folder / ".git").exists():
+            return folder
+    return start
+
+
+def check_run_id(run_id: str) -> str:
+    """``run_id`` if it can name a run."""
+    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
+        raise UserErrorException(
+            f"{run_id!r} is not an id for a run.",
+            "Use at most 256 letters, digits, _, - and dots, starting with a letter or digit.",
+        )
+    return run_id
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """An open file that no other process has locked this way."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+    finally:
+        os.close(file)
+
+
+def _name_for(project: Path) -> str:
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", project.name).strip("-_")[:33]
+    return name if len(name) >= 3 else "workspace"
+
+
+def _make(root: Path, name: str, facts: dict[str, str | None]) -> None:
+    try:
+        for below in ("runs", "objects", "experiments"):
+            (root / below).mkdir(parents=True, exist_ok=True)
+        (root / ".gitignore").write_text("*\n")
+        record = {
+            "format": FORMAT,
+            "id": layout.guid(),
+            "name": name,
+            "subscription_id": facts.get("subscription_id") or _NO_SUBSCRIPTION,
+            "resource_group": facts.get("resource_group") or "local",
+            "location": facts.get("location") or "local",
+            "created": time.time(),
+        }
+        with locked(root / "workspace.lock"):
+            if not (root / "workspace.json").exists():
+                layout.write_json(str(root / "workspace.json"), record)
+    except PermissionError as error:
+        raise WorkspaceException(
+            f"Cannot make a workspace in {root.parent}: {error.strerror}.",
+            "Work in a folder you may write to.",
+            error,
+        ) from error
+
+
+def _read_targets(path: Path) -> dict[str, dict[str, Any]]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+        return {str(name): dict(facts or {}) for name, facts in content.items()}
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        raise UserErrorException(
+            f"{path} cannot be read: {error}.",
+            "It holds names of targets, each with its settings, for example `local: {slots: 4}`.",
+        ) from error

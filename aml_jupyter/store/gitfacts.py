@@ -1,0 +1,201 @@
+"""Which commit a source folder was at, as the properties SDK v1 wrote.
+
+The commands run beside the snapshot: begin, take the snapshot, then ask for the result.
+Git is asked to take no locks, so that a ``git commit`` in another window is not disturbed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import tempfile
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import IO
+
+TIMEOUT = 5.0
+"""Seconds after which git is given up on (a work tree on a slow network, say)."""
+
+DIFF_LIMIT = 1024 * 1024
+"""How many bytes of a diff are kept."""
+
+_GIT = ("git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.quotePath=true")
+
+# Property, the variable that overrides it, and the name MLflow knows it by.
+_PROPERTIES = (
+    ("repository_uri", "AZUREML_GIT_REPOSITORY_URI", "mlflow.source.git.repoURL"),
+    ("branch", "AZUREML_GIT_BRANCH", "mlflow.source.git.branch"),
+    ("commit", "AZUREML_GIT_COMMIT", "mlflow.source.git.commit"),
+    ("dirty", "AZUREML_GIT_DIRTY", ""),
+    ("build_id", "AZUREML_GIT_BUILD_ID", ""),
+    ("build_uri", "AZUREML_GIT_BUILD_URI", ""),
+)
+
+
+class GitFacts:
+    """The git properties of a folder, being found out; see :meth:`begin`."""
+
+    def __init__(self, status: _Command | None, url: _Command | None) -> None:
+        self._status = status
+        self._url = url
+        self._answers: dict[str, str] | None = None
+
+    @classmethod
+    def begin(cls, directory: str | Path) -> GitFacts:
+        """Start asking git; returns at once. Outside a work tree git is not even started."""
+        if not is_in_work_tree(directory):
+            return cls(None, None)
+        return cls(
+            _Command.start(directory, "status", "--porcelain=v2", "--branch", "--", "."),
+            _Command.start(directory, "ls-remote", "--get-url"),
+        )
+
+    def result(self, timeout: float = TIMEOUT) -> dict[str, str]:
+        """The properties: what ``AZUREML_GIT_*`` variables say, else what git answered in time."""
+        if self._answers is None:
+            self._answers = self._ask(time.monotonic() + timeout)
+        return _properties(self._answers)
+
+    def _ask(self, deadline: float) -> dict[str, str]:
+        status = self._status.output(deadline) if self._status else None
+        url = self._url.output(deadline) if self._url else None
+        answers = _read_status(status) if status is not None else {}
+        if url and _is_location(url.strip()):
+            answers["repository_uri"] = url.strip()
+        return answers
+
+
+def is_in_work_tree(directory: str | Path) -> bool:
+    """True if the folder or one above it holds ``.git``."""
+    folder = Path(os.path.realpath(directory))
+    return any((above / ".git").exists() for above in (folder, *folder.parents))
+
+
+def without_credentials(url: str) -> str:
+    """The address without user and password; over ssh the user is part of it and stays."""
+    match = re.match(r"((?:\w+::)?([\w+.-]+)://)([^/]*)@(.*)", url, re.DOTALL)
+    if not match:
+        return url
+    start, scheme, who, rest = match.groups()
+    user = who.split(":")[0]
+    return f"{start}{user}@{rest}" if "ssh" in scheme and user else f"{start}{rest}"
+
+
+def uncommitted_diff(directory: str | Path, limit: int = DIFF_LIMIT) -> str:
+    """What differs from the last commit below this folder, as a patch; "" if git cannot say.
+
+    New files that git does not know are not part of it.
+    A longer diff is cut, and its last line says so.
+    """
+    if not is_in_work_tree(directory):
+        return ""
+    arguments = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--", ".")
+    try:
+        process = _start(directory, arguments, subprocess.PIPE)
+    except OSError:
+        return ""
+    timer = threading.Timer(TIMEOUT, process.kill)
+    timer.start()
+    try:
+        with process:
+            data = process.stdout.read(limit + 1) if process.stdout else b""
+            process.kill()  # when all was read it has ended, and this does nothing
+    finally:
+        timer.cancel()
+    text = data[:limit].decode("utf-8", "replace")
+    return f"{text}\n(cut after {limit:,} bytes)\n" if len(data) > limit else text
+
+
+def _properties(answers: dict[str, str]) -> dict[str, str]:
+    properties = {}
+    for name, variable, mlflow_name in _PROPERTIES:
+        value = os.environ.get(variable) or answers.get(name)
+        if not value:
+            continue
+        if name in ("repository_uri", "build_uri"):
+            value = without_credentials(value)
+        properties[f"azureml.git.{name}"] = value
+        if mlflow_name:
+            properties[mlflow_name] = value
+    return properties
+
+
+def _read_status(status: str) -> dict[str, str]:
+    """Branch, commit and dirtiness, from ``git status --porcelain=v2 --branch``."""
+    answers = {"dirty": "False"}
+    for line in status.splitlines():
+        if not line.startswith("# "):
+            answers["dirty"] = "True"
+            break
+        _, key, value = line.split(" ", 2)
+        if key == "branch.oid" and value != "(initial)":
+            answers["commit"] = value
+        elif key == "branch.head" and value != "(detached)":
+            answers["branch"] = value
+    return answers
+
+
+def _is_location(url: str) -> bool:
+    """False for a bare word: without any remote, git echoes the name the remote would have."""
+    return "/" in url or ":" in url
+
+
+class _Command:
+    """A git command under way, its output going to a file (a pipe could fill up and stop it)."""
+
+    def __init__(self, process: subprocess.Popen[bytes], file: IO[bytes]) -> None:
+        self._process = process
+        self._file = file
+        # Nobody may ever ask, because the snapshot failed.
+        self._stop = weakref.finalize(self, _stop, process, file)
+
+    @classmethod
+    def start(cls, directory: str | Path, *arguments: str) -> _Command | None:
+        """Start it; None if there is no git, or nowhere to put its answer."""
+        try:
+            file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by _stop
+        except OSError:
+            return None
+        try:
+            return cls(_start(directory, arguments, file), file)
+        except OSError:
+            file.close()
+            return None
+
+    def output(self, deadline: float) -> str | None:
+        """What it printed; None if it failed, did not end in time, or was asked before."""
+        try:
+            if self._file.closed or self._process.wait(max(0.0, deadline - time.monotonic())):
+                return None
+            self._file.seek(0)
+            return self._file.read().decode("utf-8", "replace")
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            self._stop()
+
+
+def _stop(process: subprocess.Popen[bytes], file: IO[bytes]) -> None:
+    file.close()
+    if process.poll() is None:
+        process.kill()
+        # Stuck in a dead network file system it does not even die; do not wait for that.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+
+
+def _start(
+    directory: str | Path, arguments: tuple[str, ...], stdout: int | IO[bytes]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*_GIT, *arguments],
+        cwd=directory,
+        env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.DEVNULL,
+    )

@@ -1,0 +1,114 @@
+"""Where things live that belong to the user rather than to a project.
+
+``AML_HOME`` moves all of it, so that tests and several installations stay apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from ..errors import RunnerError
+
+_SOCKET_PATH_LIMIT = 100
+_BUNDLED = ("__init__.py", "errors.py")
+
+
+class Home:
+    """The paths of the runner's own files; nothing here belongs to one workspace."""
+
+    def __init__(self, state: Path, runtime: Path) -> None:
+        self.state = state
+        self.runtime = runtime
+
+    @property
+    def queue(self) -> Path:
+        """One small file for each run that has not ended."""
+        return self.state / "queue"
+
+    @property
+    def workspaces(self) -> Path:
+        """The names of the workspaces seen, and where they are."""
+        return self.state / "workspaces"
+
+    @property
+    def runner_log(self) -> Path:
+        """What the runner has to say."""
+        return self.state / "runner.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one runner of this user; its content is the runner's pid."""
+        return self.runtime / "runner.lock"
+
+    @property
+    def socket(self) -> Path:
+        """Where the runner listens."""
+        path = self.runtime / "runner.sock"
+        if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
+            return path
+        short = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return _private(Path(tempfile.gettempdir()) / f"aml-{os.getuid()}") / f"{short}.sock"
+
+    def bundle(self) -> Path:
+        """The folder that jobs import ``aml_jupyter`` from; made when it is not there yet.
+
+        Named by its content, so that a run started by one version keeps its files when
+        another version is installed.
+        """
+        package = Path(__file__).parent.parent
+        files = [*_BUNDLED, *sorted(f"job/{path.name}" for path in (package / "job").glob("*.py"))]
+        content = {name: (package / name).read_bytes() for name in files}
+        digest = hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()[:16]
+        bundle = self.state / "bundle" / digest
+        if not bundle.is_dir():
+            aside = Path(tempfile.mkdtemp(dir=_private(bundle.parent)))
+            for name, data in content.items():
+                target = aside / "aml_jupyter" / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            aside.chmod(0o755)
+            try:
+                aside.rename(bundle)
+            except OSError:  # another process made the same bundle first
+                _remove(aside)
+        return bundle
+
+    def make(self) -> Home:
+        """Make the folders, readable by nobody else."""
+        for folder in (self.state, self.runtime, self.queue, self.workspaces):
+            _private(folder)
+        return self
+
+
+def home() -> Home:
+    """The user's home for runs, as the environment says now."""
+    moved = os.environ.get("AML_HOME")
+    if moved:
+        state = Path(moved).absolute()
+        return Home(state, state / "run")
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "aml"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK):
+        return Home(state, Path(runtime) / "aml")
+    return Home(state, Path(tempfile.gettempdir()) / f"aml-{os.getuid()}")
+
+
+def _private(folder: Path) -> Path:
+    """``folder``, made if need be, and certainly ours: it decides what runs as this user."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owner = folder.stat().st_uid
+    if owner != os.getuid():
+        raise RunnerError(
+            f"{folder} belongs to another user (uid {owner}).",
+            "Set AML_HOME to a folder of your own.",
+        )
+    return folder
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

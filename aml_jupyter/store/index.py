@@ -1,0 +1,488 @@
+"""The index: a cache over run folders that answers at once what folders would answer slowly.
+
+It is never on the path of a running job and holds nothing of its own: missing, damaged or of
+another version, it is built again from the folders. Whoever asks brings it up to date first:
+runs named in ``index.journal`` since last time, and those that had not ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserErrorException
+from ..job import events, layout, metrics, states
+from ..job.process import is_alive
+from .folder import WorkspaceFolder
+
+VERSION = 1
+Progress = Callable[[int, int], None]
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE runs (
+    run INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, folder TEXT NOT NULL, experiment TEXT,
+    number INTEGER, type TEXT, parent TEXT, status TEXT NOT NULL, live INTEGER NOT NULL,
+    created REAL NOT NULL, started REAL, ended REAL, target TEXT, display_name TEXT,
+    archived INTEGER NOT NULL, notebook TEXT, tags TEXT NOT NULL, properties TEXT NOT NULL,
+    metrics TEXT NOT NULL, seen TEXT NOT NULL
+);
+CREATE INDEX runs_created ON runs (created);
+CREATE INDEX runs_experiment ON runs (experiment, created);
+CREATE INDEX runs_status ON runs (status, created);
+CREATE INDEX runs_parent ON runs (parent, created);
+CREATE INDEX runs_notebook ON runs (notebook, created);
+CREATE INDEX runs_live ON runs (live) WHERE live;
+CREATE TABLE tags (run INTEGER, key TEXT, value TEXT, created REAL);
+CREATE INDEX tags_value ON tags (key, value, created);
+CREATE INDEX tags_run ON tags (run);
+CREATE TABLE metrics (run INTEGER, name TEXT, last REAL);
+CREATE INDEX metrics_last ON metrics (name, last);
+CREATE INDEX metrics_run ON metrics (run);
+"""
+
+_COLUMNS = (
+    "id, folder, experiment, number, type, parent, status, live, created, started, ended, target, "
+    "display_name, archived, notebook, tags, properties, metrics, seen"
+)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of a list of runs."""
+
+    id: str
+    folder: str
+    experiment: str
+    number: int
+    type: str | None
+    parent: str | None
+    status: str
+    created: float
+    started: float | None
+    ended: float | None
+    target: str
+    display_name: str
+    archived: bool
+    notebook: str | None
+    tags: Mapping[str, str | None] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which runs, in which order; what is None does not matter."""
+
+    experiment: str | None = None
+    state: str | None = None
+    tag: str | None = None
+    tag_value: str | None = None
+    parent: str | None = None
+    top_level: bool = False
+    notebook: str | None = None
+    archived: bool = False
+    by_metric: str | None = None
+    largest: bool = True
+    limit: int = -1
+    offset: int = 0
+
+
+class Index:
+    """Lists, searches and finds the runs of one workspace."""
+
+    def __init__(self, folder: WorkspaceFolder, progress: Progress | None = None) -> None:
+        self._folder = folder
+        self._path = folder.root / "index.db"
+        self._progress = progress
+        self._inode = 0
+        self._database = self._open()
+
+    def find(self, query: Query) -> list[RunSummary]:
+        """The runs that match, newest first or by their last value of a metric."""
+        self.refresh()
+        sql, values = _statement(query)
+        return [_summary(row) for row in self._database.execute(sql, values)]
+
+    def count(self) -> int:
+        """How many runs there are."""
+        self.refresh()
+        return int(self._database.execute("SELECT count(*) FROM runs").fetchone()[0])
+
+    def locate(self, run_id: str) -> Path:
+        """The folder of the run with this id, or with the only id that begins with it."""
+        direct = self._folder.runs / run_id
+        if run_id and "/" not in run_id and (direct / layout.REQUEST).exists():
+            return direct
+        self.refresh()
+        found = self._database.execute(
+            "SELECT id, folder FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT 6",
+            (run_id, run_id + "\U0010ffff"),
+        ).fetchall()
+        exact = [folder for name, folder in found if name == run_id]
+        if exact or (len(found) == 1 and run_id):
+            return self._folder.root / str(exact[0] if exact else found[0][1])
+        raise _not_found(run_id, [name for name, _ in found])
+
+    def forget(self, run_id: str) -> None:
+        """Take a run out, after its folder was deleted."""
+        self._database.execute("BEGIN IMMEDIATE")
+        self._drop(run_id)
+        self._database.execute("COMMIT")
+
+    def refresh(self) -> None:
+        """Take in what happened since the last look."""
+        try:
+            if self._path.exists() and self._path.stat().st_ino != self._inode:
+                self._reopen()
+            changed, position = self._journal()
+            live = self._stale()
+            if changed or live:
+                self._update(changed | live, position)
+        except sqlite3.DatabaseError as error:
+            if "locked" in str(error):
+                return
+            self._reopen(rebuild=True)
+
+    def rebuild(self) -> int:
+        """Build the index again from the run folders; returns how many runs there are."""
+        self._reopen(rebuild=True)
+        return self.count()
+
+    # Opening and building
+
+    def _open(self, rebuild: bool = False) -> sqlite3.Connection:
+        if not rebuild:
+            database = self._open_existing()
+            if database is not None:
+                return database
+        aside = self._path.with_name(f"index.{os.getpid()}.{os.urandom(3).hex()}.tmp")
+        try:
+            database = _connect(aside)
+            self._fill(database)
+            database.close()
+            for suffix in ("-wal", "-shm"):
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            os.replace(aside, self._path)
+        except (sqlite3.OperationalError, OSError):
+            # A read-only or full disk: the folders still answer, without a cache between runs.
+            aside.unlink(missing_ok=True)
+            database = _connect(Path(":memory:"))
+            self._fill(database)
+            return database
+        return self._open_existing() or self._in_memory()
+
+    def _in_memory(self) -> sqlite3.Connection:
+        database = _connect(Path(":memory:"))
+        self._fill(database)
+        return database
+
+    def _open_existing(self) -> sqlite3.Connection | None:
+        if not self._path.exists():
+            return None
+        try:
+            self._inode = self._path.stat().st_ino
+            database = _connect(self._path)
+            mode = "DELETE" if _is_network(self._path) else "WAL"
+            database.execute(f"PRAGMA journal_mode={mode}")
+            if dict(database.execute("SELECT key, value FROM meta"))["version"] == str(VERSION):
+                return database
+        except (sqlite3.DatabaseError, KeyError, OSError):
+            pass
+        return None
+
+    def _reopen(self, rebuild: bool = False) -> None:
+        self._database.close()
+        self._database = self._open(rebuild)
+
+    def _fill(self, database: sqlite3.Connection) -> None:
+        database.executescript(_SCHEMA)
+        database.execute("BEGIN")
+        _, position = self._read_journal(0)
+        folders = list(_run_folders(self._folder.runs))
+        for done, folder in enumerate(folders):
+            self._put(database, folder)
+            if self._progress and done % 50 == 0:
+                self._progress(done, len(folders))
+        if self._progress:
+            self._progress(len(folders), len(folders))
+        database.executemany(
+            "INSERT INTO meta VALUES (?, ?)", [("version", str(VERSION)), ("journal", position)]
+        )
+        database.execute("COMMIT")
+
+    # Keeping up
+
+    def _journal(self) -> tuple[set[str], str]:
+        """The ids written to the journal since last time, and how far it was read."""
+        row = self._database.execute("SELECT value FROM meta WHERE key = 'journal'").fetchone()
+        inode, _, offset = str(row[0]).partition(":")
+        current = self._journal_inode()
+        if current != inode or not offset:
+            raise sqlite3.DatabaseError("the journal is not the one this index has followed")
+        return self._read_journal(int(offset))
+
+    def _journal_inode(self) -> str:
+        path = self._folder.root / "index.journal"
+        try:
+            return str(path.stat().st_ino)
+        except FileNotFoundError:
+            return ""
+
+    def _read_journal(self, offset: int) -> tuple[set[str], str]:
+        try:
+            with open(self._folder.root / "index.journal", "rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                if os.fstat(file.fileno()).st_size < offset:
+                    raise sqlite3.DatabaseError("the journal is shorter than it was")
+                file.seek(offset)
+                data = file.read()
+        except FileNotFoundError:
+            return set(), ":0"
+        whole = data.rfind(b"\n") + 1
+        return set(data[:whole].decode(errors="replace").split()), f"{inode}:{offset + whole}"
+
+    def _stale(self) -> set[str]:
+        """Runs that had not ended and whose files are not as they were."""
+        rows = self._database.execute("SELECT id, folder, status, seen FROM runs WHERE live")
+        return {
+            run_id
+            for run_id, folder, status, seen in rows.fetchall()
+            # Metrics grow without a trace in the folder, so what runs is always looked at.
+            if status == states.RUNNING or _fingerprint(self._folder.root / folder) != seen
+        }
+
+    def _update(self, changed: set[str], position: str) -> None:
+        places = dict(
+            self._database.execute(
+                f"SELECT id, folder FROM runs WHERE id IN ({','.join('?' * len(changed))})",
+                list(changed),
+            )
+            if len(changed) < 500
+            else self._database.execute("SELECT id, folder FROM runs")
+        )
+        self._database.execute("BEGIN IMMEDIATE")
+        for run_id in changed:
+            folder = self._folder.root / places.get(run_id, f"runs/{run_id}")
+            if not self._put(self._database, folder):
+                self._drop(run_id)
+            for child in _run_folders(folder / layout.CHILDREN):
+                self._put(self._database, child)
+        self._database.execute("UPDATE meta SET value = ? WHERE key = 'journal'", (position,))
+        self._database.execute("COMMIT")
+
+    def _put(self, database: sqlite3.Connection, folder: Path) -> bool:
+        """Take in one run as its folder is now; False when there is no run in it."""
+        seen = _fingerprint(folder)
+        request = layout.read_json(str(folder / layout.REQUEST))
+        if not isinstance(request, dict) or "id" not in request:
+            return False
+        facts = events.Facts(request)
+        for event in events.read(str(folder))[0]:
+            facts.apply(event)
+        if not facts.has_ended and _owner_is_gone(request):
+            _end_abandoned(folder, request, facts)
+        last = last_values(str(folder / layout.METRICS))
+        self._insert(database, folder, request, facts, last, seen)
+        return True
+
+    def _insert(
+        self,
+        database: sqlite3.Connection,
+        folder: Path,
+        request: dict[str, Any],
+        facts: events.Facts,
+        last: dict[str, float],
+        seen: str,
+    ) -> None:
+        self._drop(request["id"], database)
+        source = request.get("source") or {}
+        created = float(request.get("created") or 0)
+        cursor = database.execute(
+            f"INSERT INTO runs ({_COLUMNS}) VALUES ({','.join('?' * 19)})",
+            (
+                request["id"],
+                os.fspath(folder.relative_to(self._folder.root)),
+                request.get("experiment"),
+                request.get("number"),
+                request.get("type"),
+                request.get("parent"),
+                facts.status,
+                not facts.has_ended,
+                created,
+                facts.started,
+                facts.ended,
+                request.get("target"),
+                facts.display_name,
+                facts.archived,
+                source.get("notebook"),
+                json.dumps(facts.tags),
+                json.dumps(facts.properties),
+                json.dumps(last),
+                seen,
+            ),
+        )
+        run = cursor.lastrowid
+        database.executemany(
+            "INSERT INTO tags VALUES (?, ?, ?, ?)",
+            [(run, key, value, created) for key, value in facts.tags.items()],
+        )
+        database.executemany(
+            "INSERT INTO metrics VALUES (?, ?, ?)", [(run, *pair) for pair in last.items()]
+        )
+
+    def _drop(self, run_id: str, database: sqlite3.Connection | None = None) -> None:
+        database = database or self._database
+        row = database.execute("SELECT run FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if row:
+            for table in ("runs", "tags", "metrics"):
+                database.execute(f"DELETE FROM {table} WHERE run = ?", row)
+
+
+def last_values(folder: str) -> dict[str, float]:
+    """The last number logged under each name."""
+    found: dict[str, tuple[float, float]] = {}
+    for stem in metrics.writers(folder):
+        names = metrics.read_names(stem)
+        last = _last_records(stem, metrics.near_the_end(stem))
+        if len(last) < len(names):  # something was logged long before the rest
+            last = _last_records(stem, 0)
+        for metric, (when, value) in last.items():
+            name = names[metric - 1] if metric <= len(names) else ""
+            if name and when >= found.get(name, (0.0, 0.0))[0]:
+                found[name] = (when, value)
+    return {name: value for name, (_, value) in found.items()}
+
+
+def _last_records(stem: str, offset: int) -> dict[int, tuple[float, float]]:
+    records = metrics.decode(metrics.read_records(stem, offset, final=True)[0])
+    return {
+        metric: (when, float(value))
+        for metric, when, value in records
+        if isinstance(value, (int, float))
+    }
+
+
+def delete(folder: Path) -> None:
+    """Remove a run's folder; a crash on the way leaves nothing that looks like a run."""
+    try:
+        os.unlink(folder / layout.REQUEST)
+    except FileNotFoundError:
+        pass
+    shutil.rmtree(folder, ignore_errors=False)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    database.execute("PRAGMA synchronous=OFF")
+    return database
+
+
+def _is_network(path: Path) -> bool:
+    return metrics.file_system_of(str(path)) in metrics.NETWORK_FILE_SYSTEMS
+
+
+def _run_folders(runs: Path) -> Iterator[Path]:
+    try:
+        entries = list(os.scandir(runs))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        yield Path(entry.path)
+        yield from _run_folders(Path(entry.path) / layout.CHILDREN)
+
+
+def _fingerprint(folder: Path) -> str:
+    """Changes whenever something in the run that the index knows of changes."""
+    sizes = []
+    for name in (layout.EVENTS, layout.METRICS, layout.CHILDREN):
+        try:
+            facts = (folder / name).stat()
+            sizes.append(f"{facts.st_size}:{facts.st_mtime_ns}")
+        except OSError:
+            sizes.append("")
+    return " ".join(sizes)
+
+
+def _owner_is_gone(request: dict[str, Any]) -> bool:
+    owner = request.get("owner")
+    here = request.get("host") in (None, socket.gethostname())
+    return bool(owner) and here and not is_alive(owner)
+
+
+def _end_abandoned(folder: Path, request: dict[str, Any], facts: events.Facts) -> None:
+    """An interactive run ends with the process that was it."""
+    error = {
+        "error": {
+            "code": "ProcessEnded",
+            "message": f"Process {request['owner']['pid']} ended without completing this run.",
+        }
+    }
+    try:
+        events.append(str(folder), "state", state=states.FAILED, error=error)
+    except OSError:  # a read-only workspace can still be read
+        pass
+    facts.status, facts.ended = states.FAILED, facts.since
+
+
+def _statement(query: Query) -> tuple[str, list[Any]]:
+    joins, where, values = "", ["1"], []
+    order = "r.created DESC, r.run DESC"
+    if query.by_metric is not None:
+        joins += " JOIN metrics m ON m.run = r.run"
+        where.append("m.name = ?")
+        values.append(query.by_metric)
+        order = f"m.last {'DESC' if query.largest else 'ASC'}"
+    if query.tag is not None:
+        joins += " JOIN tags t ON t.run = r.run"
+        where.append("t.key = ?")
+        values.append(query.tag)
+        if query.tag_value is not None:
+            where.append("t.value = ?")
+            values.append(query.tag_value)
+            if query.by_metric is None:
+                order = "t.created DESC"
+    for column in ("experiment", "parent", "notebook"):
+        wanted = getattr(query, column)
+        if wanted is not None:
+            where.append(f"r.{column} = ?")
+            values.append(wanted)
+    if query.state is not None:
+        where.append("r.status = ?")
+        values.append(query.state)
+    if query.top_level:
+        where.append("r.parent IS NULL")
+    if not query.archived:
+        where.append("NOT r.archived")
+    columns = ", ".join(f"r.{name.strip()}" for name in _COLUMNS.split(","))
+    sql = (
+        f"SELECT {columns} FROM runs r{joins} WHERE {' AND '.join(where)} "
+        f"ORDER BY {order} LIMIT ? OFFSET ?"
+    )
+    return sql, [*values, query.limit, query.offset]
+
+
+def _summary(row: tuple[Any, ...]) -> RunSummary:
+    named = dict(zip((name.strip() for name in _COLUMNS.split(",")), row, strict=True))
+    del named["live"], named["seen"]
+    named["archived"] = bool(named["archived"])
+    for column in ("tags", "properties", "metrics"):
+        named[column] = json.loads(named[column])
+    return RunSummary(**named)
+
+
+def _not_found(run_id: str, similar: list[str]) -> UserErrorException:
+    if similar and run_id:
+        return UserErrorException(
+            f"Several runs begin with {run_id!r}: {', '.join(similar)}.", "Give more of the id."
+        )
+    return UserErrorException(
+        f"There is no run {run_id!r} in this workspace.", "`%aml_runs` or `aml runs` lists them."
+    )
