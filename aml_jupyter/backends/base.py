@@ -1,0 +1,170 @@
+"""What a backend is: where jobs run, behind six questions.
+
+The runner asks, and a backend answers from what is on disk and in its own system; it keeps
+nothing that it could not find again, because the runner may be killed between any two calls.
+The same promises are tests in :mod:`aml_jupyter.testing`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..job import layout
+from ..spec import JobSpec, RunRequest
+
+Handle = Mapping[str, Any]
+"""What a backend needs to find a job again; JSON, kept in the run's events."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do; shown in the documentation as it is here."""
+
+    gpu: bool = False
+    distributed: bool = False
+    mounts: bool = False
+    live_logs: bool = True
+    survives_host_restart: bool = False
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Whether a backend can be used here; if not, why, and what would make it so."""
+
+    usable: bool
+    reason: str = ""
+    remedy: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job to be started: the request, the run's folder, and what its interpreter imports."""
+
+    request: RunRequest
+    spec: JobSpec
+    folder: Path
+    bundle: Path
+    environment: Mapping[str, str]
+
+    @property
+    def work(self) -> Path:
+        """The job's working directory."""
+        return self.folder / layout.WORK
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done, before it is done. ``str(plan)`` is for people."""
+
+    backend: str
+    command: tuple[str, ...]
+    directory: Path
+    log: Path
+    environment: Mapping[str, str]
+    added: Mapping[str, str]
+    job: Job
+
+    def __str__(self) -> str:
+        shown = "\n".join(f"    {name}={value}" for name, value in sorted(self.added.items()))
+        return (
+            f"on {self.backend}, in {self.directory}\n"
+            f"  run  {shlex.join(self.command)}\n"
+            f"  log  {self.log}\n"
+            f"  with\n{shown}"
+        )
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """How a job is: waiting, running or ended, and how it ended.
+
+    ``code`` and ``signal`` are both None for a job that ended without leaving a status.
+    """
+
+    phase: str
+    since: float | None = None
+    code: int | None = None
+    signal: int | None = None
+    detail: str = ""
+
+    WAITING: ClassVar[str] = "waiting"
+    RUNNING: ClassVar[str] = "running"
+    ENDED: ClassVar[str] = "ended"
+
+    @property
+    def ended(self) -> bool:
+        """True once the job is over."""
+        return self.phase == self.ENDED
+
+
+class Backend(ABC):
+    """Six questions, and no more.
+
+    ``submit`` may be repeated for the same run after a crash and must then find the job that
+    is there rather than start a second one. ``cancel`` of a job that is over changes nothing.
+    ``poll`` takes many handles because one question to a cluster costs as much as a hundred.
+    """
+
+    name: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+
+    @abstractmethod
+    def probe(self) -> Probe:
+        """Whether this can be used here."""
+
+    @abstractmethod
+    def plan(self, job: Job) -> Plan:
+        """What :meth:`submit` would do; touches nothing."""
+
+    @abstractmethod
+    def submit(self, plan: Plan) -> Handle:
+        """Start the job, once, and return what finds it again."""
+
+    @abstractmethod
+    def poll(self, handles: Sequence[Handle]) -> list[JobStatus]:
+        """How each of the jobs is now, in the same order."""
+
+    @abstractmethod
+    def cancel(self, handle: Handle, force: bool = False) -> bool:
+        """Ask all of the job's processes to end; with ``force``, end them.
+
+        Returns whether any of them was still there.
+        """
+
+    @abstractmethod
+    def read(self, handle: Handle, path: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
+        """Bytes of a file of the run, from ``offset``; empty when there are none (yet)."""
+
+
+def run_variables(job: Job) -> dict[str, str]:
+    """The environment variables that v1 promises to every run, and ours."""
+    request, workspace = job.request, job.request.workspace
+    definition = request.definition or {}
+    return {
+        **dict(job.spec.environment_variables),
+        layout.FOLDER_VARIABLE: str(job.folder),
+        "AZUREML_RUN_ID": request.id,
+        "AZUREML_RUN_TOKEN": "local",
+        "AZUREML_RUN_TOKEN_EXPIRY": "0",
+        "AZUREML_EXPERIMENT_ID": request.experiment,
+        "AZUREML_WORKSPACE_ID": str(workspace.get("id") or ""),
+        "AZUREML_ARM_SUBSCRIPTION": str(workspace.get("subscription_id") or "local"),
+        "AZUREML_ARM_RESOURCEGROUP": str(workspace.get("resource_group") or "local"),
+        "AZUREML_ARM_WORKSPACE_NAME": str(workspace.get("name") or "local"),
+        "AZUREML_ARM_PROJECT_NAME": request.experiment,
+        "AZUREML_SERVICE_ENDPOINT": "local",
+        "AZUREML_DISCOVERY_SERVICE_ENDPOINT": "local",
+        "AZUREML_FRAMEWORK": str(definition.get("framework") or "Python"),
+        "AZUREML_COMMUNICATOR": str(definition.get("communicator") or "None"),
+        "AZUREML_TARGET_TYPE": request.target,
+        "AZUREML_LOGDIRECTORY_PATH": "azureml-logs",
+        "AZUREML_OUTPUT_DIRECTORY": "./outputs",
+        "AZUREML_CR_NODE_RANK": "0",
+        "AZUREML_CR_EXECUTION_WORKING_DIR_PATH": str(job.work),
+    }

@@ -1,0 +1,152 @@
+"""Plain processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..errors import ExperimentExecutionException
+from ..job import layout
+from ..job.process import is_alive
+from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, run_variables
+from .processes import end, processes_of
+
+_NOT_FOR_JOBS = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JPY_INTERRUPT_EVENT")
+
+
+class LocalBackend(Backend):
+    """Each job is a launcher in a session of its own; its log is a file from the start.
+
+    All that is known of a job is in its run folder: the launcher's claim, the exit status it
+    leaves. So any runner can go on where another was killed.
+    """
+
+    name = "local"
+    capabilities = Capabilities(gpu=True, live_logs=True)
+
+    def __init__(self) -> None:
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+
+    def probe(self) -> Probe:
+        """Always usable where processes can be forked."""
+        if not hasattr(os, "fork"):
+            return Probe(False, "this system cannot fork", "use Linux, macOS or WSL")
+        return Probe(True, facts={"python": sys.executable, "cores": os.cpu_count() or 1})
+
+    def plan(self, job: Job) -> Plan:
+        """The launcher's command line, and what it adds to the submitter's environment."""
+        spec = job.spec
+        start = str(job.bundle / "aml_jupyter/job/start.py")
+        if spec.command is not None:
+            # A shell command has no interpreter of its own: ours waits for it.
+            what = [sys.executable, start, str(job.folder), "command", spec.command]
+        else:
+            script = spec.script or ""
+            what = [spec.interpreter, start, str(job.folder), "script", script, *spec.arguments]
+        added = run_variables(job)
+        if spec.command is not None:
+            added["PYTHONUNBUFFERED"] = "1"
+        path = job.environment.get("PYTHONPATH")
+        added["PYTHONPATH"] = f"{path}{os.pathsep}{job.bundle}" if path else str(job.bundle)
+        environment = {**_clean(job.environment), **added}
+        log = job.folder / layout.DRIVER_LOG
+        return Plan(self.name, tuple(what), job.work, log, environment, added, job)
+
+    def submit(self, plan: Plan) -> Handle:
+        """Start the launcher; if the run is claimed already, the new one leaves at once."""
+        folder = str(plan.job.folder)
+        log = os.open(plan.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            process = subprocess.Popen(
+                plan.command,
+                cwd=plan.directory,
+                env=dict(plan.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise ExperimentExecutionException(
+                f"The job could not be started: {plan.command[0]}: {error}.",
+                "Check interpreter_path of the run's environment.",
+            ) from error
+        finally:
+            os.close(log)
+        self._started[folder] = process
+        return {"folder": folder, "launcher": process.pid}
+
+    def poll(self, handles: Sequence[Handle]) -> list[JobStatus]:
+        """What the launcher wrote, else whether it is still there."""
+        return [self._status(str(handle["folder"])) for handle in handles]
+
+    def cancel(self, handle: Handle, force: bool = False) -> bool:
+        """Signal every process of the job but its launcher, which stays to tell the end."""
+        folder = str(handle["folder"])
+        claim = layout.read_json(os.path.join(folder, layout.CLAIM)) or {}
+        pids = processes_of(folder, claim.get("pid"))
+        end(pids, force)
+        return bool(pids)
+
+    def read(self, handle: Handle, path: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
+        """Bytes of a file below the run's folder."""
+        try:
+            with open(Path(str(handle["folder"])) / layout.artifact_name(path), "rb") as file:
+                file.seek(offset)
+                return file.read(limit)
+        except (FileNotFoundError, IsADirectoryError):
+            return b""
+
+    def _status(self, folder: str) -> JobStatus:
+        own = self._reap(folder)
+        claim = layout.read_json(os.path.join(folder, layout.CLAIM))
+        if claim is None:
+            if own is None or own.returncode is None:
+                return JobStatus(JobStatus.WAITING)
+            return self._ended(folder, None, own.returncode, "before the script began")
+        since = float(claim["t"])
+        end_of_job = layout.read_json(os.path.join(folder, layout.EXIT))
+        if end_of_job is not None:
+            return JobStatus(JobStatus.ENDED, since, end_of_job["code"], end_of_job["signal"])
+        if is_alive(claim):
+            return JobStatus(JobStatus.RUNNING, since)
+        return self._without_launcher(folder, claim)
+
+    def _without_launcher(self, folder: str, claim: Handle) -> JobStatus:
+        """The launcher was killed; the job goes on without it, or has told its end itself."""
+        since = float(claim["t"])
+        written = layout.read_json(os.path.join(folder, layout.EXIT))
+        if written is not None:  # it ended properly between two looks
+            return JobStatus(JobStatus.ENDED, since, written["code"], written["signal"])
+        if processes_of(folder, claim.get("pid")):
+            return JobStatus(JobStatus.RUNNING, since, detail="its launcher was killed")
+        outcome = layout.read_json(os.path.join(folder, layout.OUTCOME)) or {}
+        return self._ended(folder, since, outcome.get("code"), "and its launcher was killed")
+
+    def _ended(self, folder: str, since: float | None, code: int | None, detail: str) -> JobStatus:
+        if code is not None and code < 0:
+            return JobStatus(JobStatus.ENDED, since, None, -code, detail)
+        return JobStatus(JobStatus.ENDED, since, code, None, detail)
+
+    def _reap(self, folder: str) -> subprocess.Popen[bytes] | None:
+        process = self._started.get(folder)
+        if process is not None and process.poll() is not None and _has_told(folder):
+            del self._started[folder]
+        return process
+
+
+def _has_told(folder: str) -> bool:
+    return layout.read_json(os.path.join(folder, layout.EXIT)) is not None
+
+
+def _clean(environment: Mapping[str, str]) -> dict[str, str]:
+    """The submitter's environment without what only makes sense inside its kernel."""
+    variables = dict(environment)
+    for name in _NOT_FOR_JOBS:
+        variables.pop(name, None)
+    if str(variables.get("MPLBACKEND", "")).startswith("module://matplotlib_inline"):
+        del variables["MPLBACKEND"]
+    return variables

@@ -1,0 +1,11 @@
+"""The process that takes queued runs to their end, whoever else is alive.
+
+One for each user and host, started by the first submit, gone after ten idle minutes. It holds
+nothing that is not on disk: killed at any moment, its successor goes on where it stood.
+"""
+
+from __future__ import annotations
+
+from .client import RunnerStatus, enqueue, ensure_runner, runner_status, stop_runner, wake
+
+__all__ = ["RunnerStatus", "enqueue", "ensure_runner", "runner_status", "stop_runner", "wake"]

@@ -1,0 +1,149 @@
+"""How a notebook, a script or the command line reaches the runner."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..errors import RunnerError
+from ..store.home import Home, home
+from . import queue
+
+_ANSWER_WITHIN = 5.0
+_START_WITHIN = 20.0
+_started: list[subprocess.Popen[bytes]] = []
+
+
+@dataclass(frozen=True)
+class RunnerStatus:
+    """What the runner says of itself."""
+
+    pid: int
+    version: str
+    running: int
+    waiting: int
+    since: float
+
+
+def enqueue(
+    folder: Path, run_id: str, environment: Mapping[str, str], slots: int, priority: int = 0
+) -> None:
+    """Hand a run over: when this returns it will be run, whatever becomes of this process."""
+    place = home()
+    queue.add(place, folder, run_id, environment, slots, priority)
+    wake(place)
+
+
+def wake(place: Home | None = None) -> None:
+    """Make the runner look at once; starts one if there is none."""
+    place = place or home()
+    answer = _ask(place, "wake")
+    if answer is None or _is_older(answer):
+        if answer is not None:
+            _ask(place, "leave")
+        _start(place)
+
+
+def ensure_runner() -> RunnerStatus:
+    """The runner's status, after starting one if need be."""
+    place = home().make()
+    wake(place)
+    until = time.monotonic() + _START_WITHIN
+    while time.monotonic() < until:
+        status = runner_status()
+        if status is not None:
+            return status
+        time.sleep(0.02)
+    raise RunnerError(
+        "The runner did not start.", f"See what it said in {place.runner_log}, then try again."
+    )
+
+
+def runner_status() -> RunnerStatus | None:
+    """What the runner says of itself; None when there is none."""
+    answer = _ask(home(), "status")
+    if answer is None:
+        return None
+    return RunnerStatus(
+        int(answer["pid"]),
+        str(answer["version"]),
+        int(answer["running"]),
+        int(answer["waiting"]),
+        float(answer["since"]),
+    )
+
+
+def stop_runner() -> bool:
+    """Make the runner leave; jobs go on, and the next runner takes them up again."""
+    return _ask(home(), "leave") is not None
+
+
+def _ask(place: Home, question: str) -> dict[str, Any] | None:
+    """The runner's answer; None when nobody answers."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_ANSWER_WITHIN)
+            connection.connect(str(place.socket))
+            connection.sendall(question.encode() + b"\n")
+            data = b""
+            while not data.endswith(b"\n"):
+                chunk = connection.recv(65536)
+                if not chunk:
+                    return None
+                data += chunk
+    except OSError:
+        return None
+    answer: dict[str, Any] = json.loads(data)
+    return answer
+
+
+def _is_older(answer: Mapping[str, Any]) -> bool:
+    """Whether the runner is of an earlier version than ours, and should make room."""
+    return _parts(str(answer.get("version") or "0")) < _parts(__version__)
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+
+
+def _start(place: Home) -> None:
+    """Start a runner that nothing here can take down with it.
+
+    It need not be up when this returns: it begins by reading the queue. If another one holds
+    the lock by then, the new one leaves.
+    """
+    place.make()
+    package = str(Path(__file__).parents[2])
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [package, *filter(None, [environment.get("PYTHONPATH")])]
+    )
+    for name in ("JPY_PARENT_PID", "AML_RUN_FOLDER", "AZUREML_RUN_ID"):
+        environment.pop(name, None)
+    with open(place.runner_log, "ab") as log:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "aml_jupyter.runner"],
+                cwd="/",
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise RunnerError(
+                f"The runner could not be started: {error}.", "Free some memory, then try again."
+            ) from error
+    # Kept so that it is reaped when it leaves before this process does.
+    _started[:] = [older for older in _started if older.poll() is None]
+    _started.append(process)

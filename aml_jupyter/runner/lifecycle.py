@@ -1,0 +1,395 @@
+"""One run on its way from asked for to ended.
+
+Every step may be cut short by ``kill -9`` and is then taken again by the next runner: laying
+out starts over, starting finds the job that is there, finishing repeats.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ..backends import Backend, Handle, Job, JobStatus, backend
+from ..errors import AmlError
+from ..job import events, layout, metrics, states
+from ..spec import RunRequest
+from ..store import snapshots
+from ..store.feed import read_tail
+from ..store.objects import Objects
+from .queue import Entry
+
+GRACE = 10.0
+"""Seconds between asking a job to end and ending it."""
+
+_RETRY = 1.0
+_INLINE_FILES, _INLINE_BYTES = 300, 20_000_000
+_TAIL_LINES = 30
+
+
+class ActiveRun:
+    """A run that the runner has in its care; :meth:`advance` takes it as far as it goes now."""
+
+    def __init__(self, entry: Entry, bundle: Path) -> None:
+        self.entry = entry
+        self.done = False
+        self.job: Job | None = None
+        self._bundle = bundle
+        self._backend: Backend | None = None
+        self._handle: Handle | None = None
+        self._facts: events.Facts | None = None
+        self._offset = 0
+        self._not_before = 0.0
+        self._laying_out: _LayOut | None = None
+        self._asked_to_end: float | None = None
+        self._timed_out = False
+        self._claim: dict[str, Any] | None = None
+
+    @property
+    def folder(self) -> str:
+        """The run's folder."""
+        return str(self.entry.folder)
+
+    @property
+    def parent(self) -> str | None:
+        """The run that submitted this one, if any."""
+        return self.job.request.parent if self.job else None
+
+    @property
+    def takes_a_slot(self) -> bool:
+        """Whether the run has had its turn and is not over."""
+        return self._laying_out is not None or self._handle is not None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a job to look after."""
+        return self._handle is not None
+
+    @property
+    def next_look(self) -> float | None:
+        """Seconds until something must be done here even if nobody calls."""
+        if self._not_before > time.monotonic():
+            return self._not_before - time.monotonic()
+        if self._asked_to_end is not None:
+            return 0.05
+        if self._handle is not None and self._facts and self._facts.started is None:
+            return 0.02
+        return None
+
+    def advance(self, status: JobStatus | None, may_start: bool) -> None:
+        """Take the run as far as it goes; trouble with its files is tried again later."""
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            self._advance(status, may_start)
+        except OSError as error:
+            if not (self.entry.folder / layout.REQUEST).exists():
+                self._leave()  # the run was deleted under us
+                return
+            # A full or read-only disk must not take the runner down, nor lose the run.
+            self.put_off(_RETRY, error)
+
+    def put_off(self, seconds: float, why: BaseException) -> None:
+        """Leave the run as it is for a while; its files may be better by then."""
+        self._not_before = time.monotonic() + seconds
+        print(f"{self.entry.run_id}: {why!r}; trying again in {seconds:g} s", flush=True)
+
+    def _advance(self, status: JobStatus | None, may_start: bool) -> None:
+        facts = self._read()
+        if facts.has_ended and self._handle is None:
+            self._leave()
+        elif status is not None and status.ended:
+            self._conclude(status)
+        elif self._handle is not None:
+            self._watch(status)
+        elif facts.cancel_requested:
+            self._finish(states.CANCELED)
+        elif self._laying_out is not None:
+            self._go_on_laying_out()
+        elif may_start and facts.status == states.STARTING:
+            self._start()  # an earlier runner was killed here; its launcher may be on its way
+        elif may_start:
+            self._take_turn()
+        elif facts.status == states.NOT_STARTED:
+            self._say("state", state=states.QUEUED)
+
+    # Looking
+
+    def _read(self) -> events.Facts:
+        if self._facts is None or self.job is None:
+            self._load()
+        assert self._facts is not None
+        new, self._offset = events.read(self.folder, self._offset)
+        for event in new:
+            self._facts.apply(event)
+        return self._facts
+
+    def _load(self) -> None:
+        raw = layout.read_json(os.path.join(self.folder, layout.REQUEST))
+        if raw is None:
+            raise FileNotFoundError(errno.ENOENT, "no request", self.folder)
+        request = RunRequest.from_json(raw)
+        spec = request.job
+        if spec is None:
+            raise AmlError(f"Run {request.id} has nothing to start.", "It is interactive.")
+        self.job = Job(request, spec, self.entry.folder, self._bundle, self.entry.environment)
+        self._facts = events.Facts(raw)
+        self._backend = backend(_kind_of(request))
+        self._adopt()
+
+    def _adopt(self) -> None:
+        """Find the job again that an earlier runner started, noted or not."""
+        facts = self._facts
+        assert facts is not None
+        new, self._offset = events.read(self.folder, 0)
+        for event in new:
+            facts.apply(event)
+        if facts.handle is not None:
+            self._handle = facts.handle
+        elif os.path.exists(os.path.join(self.folder, layout.CLAIM)):
+            self._handle = {"folder": self.folder}
+
+    @property
+    def handle(self) -> Handle | None:
+        """What the backend finds the job by, once there is one."""
+        return self._handle
+
+    @property
+    def backend(self) -> Backend:
+        """Where the run runs."""
+        assert self._backend is not None
+        return self._backend
+
+    # Starting
+
+    def _take_turn(self) -> None:
+        """Prepare the working directory: a small one now, a large one beside the other work."""
+        job = self._job()
+        self._say("state", state=states.PREPARING)
+        self._laying_out = _LayOut(job)
+        source = job.request.source
+        small = int(str(source.get("files") or 0)) <= _INLINE_FILES
+        if small and int(str(source.get("bytes") or 0)) <= _INLINE_BYTES:
+            self._laying_out.run()
+            self._go_on_laying_out()
+        else:
+            self._laying_out.start()
+
+    def _go_on_laying_out(self) -> None:
+        work = self._laying_out
+        assert work is not None
+        if work.progress is not None and not work.finished:
+            done, total = work.progress
+            work.progress = None
+            text = f"laying out {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+            self._say("progress", stage=states.PREPARING, done=done, total=total, text=text)
+        if not work.finished:
+            self._not_before = time.monotonic() + 0.2
+            return
+        self._laying_out = None
+        if work.error is None:
+            self._start()
+            return
+        shutil.rmtree(self._job().work, ignore_errors=True)
+        self._finish(states.FAILED, _error("PreparationFailed", str(work.error)))
+
+    def _start(self) -> None:
+        self._say("state", state=states.STARTING)
+        try:
+            self._handle = self.backend.submit(self.backend.plan(self._job()))
+        except AmlError as error:
+            self._finish(states.FAILED, _error("UserError", str(error)))
+            return
+        self._say("job", handle=dict(self._handle))
+
+    # Running
+
+    def _watch(self, status: JobStatus | None) -> None:
+        facts = self._facts
+        assert facts is not None
+        assert self._handle is not None
+        if status is not None and status.phase == JobStatus.RUNNING and facts.started is None:
+            self._say("state", state=states.RUNNING, since=status.since)
+        if self._asked_to_end is None:
+            timed_out = self._is_over_time(status)
+            if facts.cancel_requested or facts.has_ended or timed_out:
+                self._timed_out = timed_out
+                self._asked_to_end = time.monotonic()
+                self.backend.cancel(self._handle)
+        elif time.monotonic() - self._asked_to_end > GRACE:
+            self.backend.cancel(self._handle, force=True)
+
+    def _is_over_time(self, status: JobStatus | None) -> bool:
+        left = self.seconds_left() if status is not None else None
+        return left is not None and left <= 0
+
+    def seconds_left(self) -> float | None:
+        """Until the run has used up its time; None when there is no limit in sight."""
+        if self._claim is None:
+            self._claim = layout.read_json(os.path.join(self.folder, layout.CLAIM))
+        if self.job is None or not self.job.spec.max_seconds or not self._claim:
+            return None
+        return max(0.0, self.job.spec.max_seconds - _age(self._claim))
+
+    # Ending
+
+    def _conclude(self, status: JobStatus) -> None:
+        facts = self._facts
+        assert facts is not None
+        if facts.started is None and status.since is not None:
+            self._say("state", state=states.RUNNING, since=status.since)
+        if not facts.has_ended:
+            self._say("state", state=states.FINALIZING)
+        self._end_leftovers()
+        limit = self._job().spec.max_seconds
+        if self._timed_out:
+            message = f"The run was canceled after max_run_duration_seconds = {limit:g}."
+            self._finish(states.CANCELED, _error("Timeout", message))
+        elif facts.cancel_requested:
+            self._finish(states.CANCELED)
+        elif status.code == 0:
+            self._finish(states.COMPLETED)
+        else:
+            self._finish(states.FAILED, explain(self.folder, status))
+
+    def _end_leftovers(self) -> None:
+        """Nothing that a run started outlives it."""
+        assert self._handle is not None
+        if not self.backend.cancel(self._handle):
+            return
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            if not self.backend.cancel(self._handle):
+                break
+            time.sleep(0.02)
+        else:
+            self.backend.cancel(self._handle, force=True)
+        self._say("warning", message="Processes that the run had left behind were ended.")
+
+    def _finish(self, state: str, error: dict[str, Any] | None = None) -> None:
+        for stem in metrics.writers(os.path.join(self.folder, layout.METRICS)):
+            _trim(f"{stem}.bin")
+        spec = self.job.spec if self.job else None
+        if state == states.COMPLETED and spec is not None and spec.snapshot:
+            snapshots.remove_unchanged(spec.snapshot, _objects(self._job()), self._job().work)
+        self._say("state", state=state, **({"error": error} if error else {}))
+        self._leave()
+
+    def _leave(self) -> None:
+        self.entry.remove()
+        self._handle = None
+        self.done = True
+
+    def _job(self) -> Job:
+        assert self.job is not None
+        return self.job
+
+    def _say(self, kind: str, **facts: Any) -> None:
+        events.append(self.folder, kind, **facts)
+        new, self._offset = events.read(self.folder, self._offset)
+        for event in new:
+            if self._facts is not None:
+                self._facts.apply(event)
+
+
+class _LayOut(threading.Thread):
+    """Lays a snapshot out as the working directory, beside whatever else the runner does."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(daemon=True)
+        self.job = job
+        self.progress: tuple[int, int] | None = None
+        self.error: BaseException | None = None
+        self.finished = False
+
+    def run(self) -> None:
+        try:
+            lay_out(self.job, self._note)
+        except (OSError, AmlError) as error:
+            self.error = error
+        self.finished = True
+
+    def _note(self, done: int, total: int) -> None:
+        self.progress = (done, total)
+
+
+def lay_out(job: Job, progress: Any = None) -> None:
+    """Make the working directory from the snapshot; what a killed runner left is replaced."""
+    work = job.work
+    if work.exists():
+        shutil.rmtree(work)
+    work.mkdir(parents=True)
+    for name in (layout.OUTPUTS, layout.LOGS):
+        (job.folder / name).mkdir(exist_ok=True)
+        (work / name).symlink_to(Path("..") / name)
+    if job.spec.snapshot:
+        snapshots.lay_out(job.spec.snapshot, _objects(job), work, progress)
+
+
+def explain(folder: str, status: JobStatus) -> dict[str, Any]:
+    """Why a run failed, in words: the user's exception, an exit code, or a signal."""
+    outcome = layout.read_json(os.path.join(folder, layout.OUTCOME)) or {}
+    detail = f", {status.detail}" if status.detail else ""
+    if status.signal is not None:
+        name = _signal_name(status.signal)
+        guess = ", perhaps because memory ran out" if status.signal == signal.SIGKILL else ""
+        message = f"User program was killed by signal {status.signal} ({name}){guess}{detail}."
+    elif "type" in outcome:
+        message = f"User program failed with {outcome['type']}: {outcome['message']}"
+    elif status.code is not None:
+        message = f"User program ended with exit code {status.code}{detail}."
+    else:
+        message = f"The run ended without leaving an exit status{detail}."
+    tail = read_tail(Path(folder) / layout.DRIVER_LOG, 16_384).decode(errors="replace")
+    error = _error("UserError", message)
+    error["error"].update(
+        exitCode=status.code,
+        signal=status.signal,
+        exception={key: outcome[key] for key in outcome if key != "code"} or None,
+        logTail=tail.splitlines()[-_TAIL_LINES:],
+    )
+    return error
+
+
+def _error(code: str, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message}}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _age(claim: dict[str, Any]) -> float:
+    """Seconds since the launcher started, by a clock that nobody sets."""
+    if claim.get("started") and hasattr(time, "CLOCK_BOOTTIME"):
+        ticks = os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - float(claim["started"]) / ticks
+    return time.time() - float(claim["t"])
+
+
+def _trim(path: str) -> None:
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        metrics.trim(file)
+    finally:
+        os.close(file)
+
+
+def _kind_of(request: RunRequest) -> str:
+    return str(request.source.get("backend") or "local")
+
+
+def _objects(job: Job) -> Objects:
+    """The workspace's objects, found from the run's folder: `.aml/runs/<id>`."""
+    return Objects(job.folder.parent.parent / "objects")

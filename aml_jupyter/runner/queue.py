@@ -1,0 +1,99 @@
+"""The queue: one small private file for each run that has not ended.
+
+An entry says where the run is and whose environment it starts in. The environment may hold
+secrets, so it stays here, readable by its owner only, and goes when the run has ended.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..job import layout
+from ..store.folder import locked
+from ..store.home import Home
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run that has not ended."""
+
+    turn: int
+    run_id: str
+    folder: Path
+    priority: int
+    slots: int
+    environment: Mapping[str, str]
+    path: Path
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Sorts entries: higher priority first, then first come first served."""
+        return (-self.priority, self.turn)
+
+    def remove(self) -> None:
+        """Take the run off the queue: it has ended."""
+        self.path.unlink(missing_ok=True)
+
+
+def add(
+    home: Home,
+    folder: Path,
+    run_id: str,
+    environment: Mapping[str, str],
+    slots: int,
+    priority: int = 0,
+) -> Path:
+    """Queue a run; it will be run, whatever dies, once this returns.
+
+    ``slots`` is how many runs may go at once for whoever submits this one.
+    """
+    home.make()
+    with locked(home.state / "queue.turn") as file:
+        turn = int(os.pread(file, 32, 0) or b"0") + 1
+        os.pwrite(file, str(turn).encode(), 0)
+    path = home.queue / f"{turn:012d}.{run_id}.json"
+    content = {
+        "folder": str(folder),
+        "priority": priority,
+        "slots": slots,
+        "environment": dict(environment),
+    }
+    old = os.umask(0o077)
+    try:
+        layout.write_json(str(path), content)
+    finally:
+        os.umask(old)
+    return path
+
+
+def entries(home: Home, known: Mapping[str, Any]) -> Iterator[Entry]:
+    """The entries that are not among the ``known`` file names, in no particular order."""
+    try:
+        names = os.listdir(home.queue)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if name.endswith(".json") and name not in known:
+            entry = _read(home.queue / name)
+            if entry is not None:
+                yield entry
+
+
+def _read(path: Path) -> Entry | None:
+    content = layout.read_json(str(path))
+    turn, _, rest = path.name.partition(".")
+    if not isinstance(content, dict) or not turn.isdigit() or "folder" not in content:
+        return None
+    return Entry(
+        int(turn),
+        rest.removesuffix(".json"),
+        Path(content["folder"]),
+        int(content.get("priority") or 0),
+        int(content.get("slots") or 1),
+        content.get("environment") or {},
+        path,
+    )
