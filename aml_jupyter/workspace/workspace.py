@@ -1,0 +1,359 @@
+"""Workspace: the place that experiments and runs belong to, a folder of the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserErrorException, WorkspaceException
+from ..job import layout
+from ..store import Index, Query, RunSummary, WorkspaceFolder, home, project_for
+from ..store.progress import shown_progress
+from .experiment import Experiment
+from .run import Run, open_in
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}")
+_CONFIG_FOLDERS = (".azureml", "aml_config", "")
+_CONFIG_FILES = ("config.json", "project.json")
+_PROVIDER = "Microsoft.MachineLearningServices/workspaces"
+
+
+class Workspace:
+    """Experiments and runs of one project, in its ``.aml`` folder; nothing else is needed.
+
+    ``Workspace.from_config()`` finds it, or makes it.
+    """
+
+    def __init__(
+        self,
+        subscription_id: str | None = None,
+        resource_group: str | None = None,
+        workspace_name: str | None = None,
+        auth: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        found = Workspace.get(workspace_name or "", None, subscription_id, resource_group)
+        self._open(found.folder)
+
+    def _open(self, folder: WorkspaceFolder) -> None:
+        self._folder = folder
+        self._made_index: Index | None = None
+        self._experiments: dict[str, Experiment] = {}
+
+    @classmethod
+    def _at(cls, folder: WorkspaceFolder) -> Workspace:
+        workspace = cls.__new__(cls)
+        workspace._open(folder)
+        _remember(folder)
+        return workspace
+
+    # Finding and making
+
+    @staticmethod
+    def from_config(
+        path: str | os.PathLike[str] | None = None, auth: Any = None, _file_name: Any = None
+    ) -> Workspace:
+        """The workspace of the project at ``path`` (default: here), made if there is none.
+
+        A ``config.json`` from Azure is accepted: its names become those of the local one.
+        """
+        start = Path(path or ".")
+        if path is not None and not start.exists():
+            raise UserErrorException(
+                f"There is no file or folder {start}.", "Leave path out to look from here upwards."
+            )
+        config = _find_config(start)
+        if config is None:
+            folder = WorkspaceFolder.find(start) or WorkspaceFolder.create(project_for(start))
+            return Workspace._at(folder)
+        facts = _read_config(config)
+        project = (
+            config.parent if config.parent.name not in _CONFIG_FOLDERS else config.parent.parent
+        )
+        return Workspace._at(_named(facts, project) or WorkspaceFolder.create(project, **facts))
+
+    @staticmethod
+    def create(
+        name: str,
+        auth: Any = None,
+        subscription_id: str | None = None,
+        resource_group: str | None = None,
+        location: str | None = None,
+        create_resource_group: bool = True,
+        sku: str = "basic",
+        exist_ok: bool = False,
+        show_output: bool = True,
+        **kwargs: Any,
+    ) -> Workspace:
+        """Make a workspace of that name for the project here."""
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise UserErrorException(
+                f"{name!r} is not a name for a workspace.",
+                "It has 3 to 33 letters, digits, _ or -, and starts with a letter or digit.",
+            )
+        facts = {"name": name, "subscription_id": subscription_id}
+        facts.update(resource_group=resource_group, location=location)
+        project = project_for(Path("."))
+        existing = _named(facts, project)
+        if existing is not None:
+            if not exist_ok:
+                raise WorkspaceException(
+                    f"There is a workspace {name} already, in {existing.project}.",
+                    "Use Workspace.get(name), or pass exist_ok=True.",
+                )
+            return Workspace._at(existing)
+        if WorkspaceFolder.find(project) is not None:
+            # A project has one workspace of its own; others of the user live in the home.
+            project = home().make().workspaces / name
+            project.mkdir(exist_ok=True)
+        return Workspace._at(WorkspaceFolder.create(project, **facts))
+
+    @staticmethod
+    def get(
+        name: str,
+        auth: Any = None,
+        subscription_id: str | None = None,
+        resource_group: str | None = None,
+        location: str | None = None,
+        cloud: str = "AzureCloud",
+        id: str | None = None,
+    ) -> Workspace:
+        """The workspace of that name: here, or wherever it was seen last."""
+        found = _named({"name": name}, Path("."))
+        if found is None:
+            known = ", ".join(sorted(Workspace.list())) or "none"
+            raise WorkspaceException(
+                f"There is no workspace named {name!r}.",
+                f"Known are: {known}. Workspace.create(name) makes one.",
+            )
+        return Workspace._at(found)
+
+    @staticmethod
+    def list(
+        subscription_id: str | None = None, auth: Any = None, resource_group: str | None = None
+    ) -> dict[str, list[Workspace]]:
+        """All workspaces seen on this machine that are still there, by name."""
+        found: dict[str, list[Workspace]] = {}
+        for folder in _known():
+            found.setdefault(str(folder.record["name"]), []).append(Workspace._at(folder))
+        return found
+
+    def write_config(self, path: str | None = None, file_name: str | None = None) -> None:
+        """Write ``.azureml/config.json`` so that :meth:`from_config` finds this workspace."""
+        target = Path(path or ".").absolute()
+        if target.name != ".azureml":
+            legacy = target / "aml_config"
+            target = legacy if legacy.is_dir() else target / ".azureml"
+        target.mkdir(parents=True, exist_ok=True)
+        default = "project.json" if (target / "project.json").exists() else "config.json"
+        content = {"Id": None, "Scope": self._scope()}
+        (target / (file_name or default)).write_text(json.dumps(content))
+
+    def _scope(self) -> str:
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/{_PROVIDER}/{self.name}"
+        )
+
+    # What samples print
+
+    @property
+    def folder(self) -> WorkspaceFolder:
+        """Where all of it is."""
+        return self._folder
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return str(self._folder.record["name"])
+
+    @property
+    def subscription_id(self) -> str:
+        """A name from Azure's world, kept because samples print it."""
+        return str(self._folder.record["subscription_id"])
+
+    @property
+    def resource_group(self) -> str:
+        """A name from Azure's world, kept because samples print it."""
+        return str(self._folder.record["resource_group"])
+
+    @property
+    def location(self) -> str:
+        """``local``, or what a config from Azure said."""
+        return str(self._folder.record["location"])
+
+    @property
+    def sku(self) -> str:
+        """Always ``basic``."""
+        return "basic"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """None so far."""
+        return {}
+
+    def get_details(self) -> dict[str, Any]:
+        """The facts of the workspace with v1's keys."""
+        record = self._folder.record
+        return {
+            "id": self._scope(),
+            "name": self.name,
+            "location": self.location,
+            "type": _PROVIDER,
+            "tags": {},
+            "sku": self.sku,
+            "workspaceid": record["id"],
+            "creationTime": layout_time(record["created"]),
+            "storageAccount": str(self._folder.root),
+        }
+
+    # What is in it
+
+    @property
+    def experiments(self) -> dict[str, Experiment]:
+        """Active experiments by name."""
+        return {experiment.name: experiment for experiment in Experiment.list(self)}
+
+    def targets(self) -> dict[str, str]:
+        """The compute targets by name, and their kinds."""
+        return {
+            name: str(facts.get("type") or name) for name, facts in self._folder.targets().items()
+        }
+
+    def get_run(self, run_id: str) -> Run:
+        """The run with that id, or with the only id that begins so."""
+        folder = self._index().locate(run_id)
+        request = layout.read_json(str(folder / layout.REQUEST)) or {}
+        return open_in(self._experiment_of(str(request.get("experiment"))), folder)
+
+    def runs(
+        self,
+        limit: int = 50,
+        experiment: str | None = None,
+        state: str | None = None,
+        tag: str | Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Sequence[RunSummary]:
+        """The newest runs that match, one line each; ``more`` are fields of a ``Query``."""
+        key = value = None
+        if isinstance(tag, str):
+            key, _, value = tag.partition("=")
+        elif tag:
+            key, value = next(iter(tag.items()))
+        query = Query(
+            experiment=experiment,
+            state=state,
+            tag=key,
+            tag_value=value or None,
+            limit=limit,
+            **more,
+        )
+        return self._index().find(query)
+
+    def reindex(self) -> int:
+        """Build the index again from the run folders; returns how many runs there are."""
+        (self._folder.root / "index.db").unlink(missing_ok=True)
+        self._made_index = None
+        return self._index().count()
+
+    def _index(self) -> Index:
+        if self._made_index is None:
+            with shown_progress("reading runs", "runs") as progress:
+                self._made_index = Index(self._folder, progress)
+        return self._made_index
+
+    def _experiment_of(self, name: str) -> Experiment:
+        if name not in self._experiments:
+            self._experiments[name] = Experiment(self, name)
+        return self._experiments[name]
+
+    def __repr__(self) -> str:
+        return (
+            f"Workspace.create(name='{self.name}', subscription_id='{self.subscription_id}', "
+            f"resource_group='{self.resource_group}')"
+        )
+
+
+def open_run(folder: str) -> Run:
+    """The run in a folder, as a handle of its workspace; for code inside a job."""
+    path = Path(folder)
+    for above in path.parents:
+        if (above / "workspace.json").exists():
+            workspace = Workspace._at(WorkspaceFolder(above))
+            request = layout.read_json(str(path / layout.REQUEST)) or {}
+            return open_in(workspace._experiment_of(str(request.get("experiment"))), path)
+    raise WorkspaceException(
+        f"The workspace of {folder} is not within reach.", "The job sees its own folder only."
+    )
+
+
+def layout_time(when: float) -> str:
+    """A moment as v1 prints it."""
+    from ..job.run import iso
+
+    return iso(when)
+
+
+def _find_config(start: Path) -> Path | None:
+    """v1's search: each kind of folder all the way up, before the next kind."""
+    start = start.absolute()
+    if start.is_file():
+        return start
+    for below in _CONFIG_FOLDERS:
+        for folder in (start, *start.parents):
+            for name in _CONFIG_FILES:
+                path = folder / below / name
+                if path.is_file() and (below or _is_config(path)):
+                    return path
+    return None
+
+
+def _is_config(path: Path) -> bool:
+    """A bare ``config.json`` may belong to anything; ours has the keys of a workspace."""
+    content = layout.read_json(str(path))
+    return isinstance(content, dict) and ("Scope" in content or "workspace_name" in content)
+
+
+def _read_config(path: Path) -> dict[str, str | None]:
+    content = layout.read_json(str(path))
+    if isinstance(content, dict):
+        if "workspace_name" in content:
+            keys = ("workspace_name", "subscription_id", "resource_group")
+            if all(content.get(key) for key in keys):
+                return dict(zip(("name", *keys[1:]), (content[key] for key in keys), strict=True))
+        elif str(content.get("Scope", "")).count("/") >= 8:
+            parts = str(content["Scope"]).split("/")
+            return {"name": parts[8], "subscription_id": parts[2], "resource_group": parts[4]}
+    raise UserErrorException(
+        f"{path} does not describe a workspace.",
+        "It holds subscription_id, resource_group and workspace_name, or Scope.",
+    )
+
+
+def _named(facts: Mapping[str, str | None], start: Path) -> WorkspaceFolder | None:
+    """The workspace with that name: the nearest one if it fits, else one seen before."""
+    nearest = WorkspaceFolder.find(start)
+    if nearest is not None and nearest.record["name"] == facts.get("name"):
+        return nearest
+    return next((f for f in _known() if f.record["name"] == facts.get("name")), None)
+
+
+def _known() -> list[WorkspaceFolder]:
+    found = []
+    for path in sorted(home().workspaces.glob("*.json")):
+        record = layout.read_json(str(path)) or {}
+        if (Path(record.get("root", "")) / "workspace.json").exists():
+            found.append(WorkspaceFolder(Path(record["root"])))
+    return found
+
+
+def _remember(folder: WorkspaceFolder) -> None:
+    """Note where the workspace is, so that its name is enough next time."""
+    note = home().workspaces / f"{folder.record['id']}.json"
+    if not note.exists():
+        home().make()
+        layout.write_json(str(note), {"name": folder.record["name"], "root": str(folder.root)})
