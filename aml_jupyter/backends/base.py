@@ -7,6 +7,7 @@ The same promises are tests in :mod:`aml_jupyter.testing`.
 
 from __future__ import annotations
 
+import re
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from typing import Any, ClassVar
 
 from ..job import layout
 from ..spec import JobSpec, RunRequest
+
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 
 Handle = Mapping[str, Any]
 """What a backend needs to find a job again; JSON, kept in the run's events."""
@@ -140,6 +143,18 @@ class Backend(ABC):
     @abstractmethod
     def read(self, handle: Handle, path: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
         """Bytes of a file of the run, from ``offset``; empty when there are none (yet)."""
+
+
+def expand(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """``$NAME`` and ``${NAME}`` in arguments replaced by the job's variables, as v1 does.
+
+    A name that is not set stays as it is written.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        return environment.get(match[1] or match[2], match[0])
+
+    return [_VARIABLE.sub(value, argument) for argument in arguments]
 
 
 def run_variables(job: Job) -> dict[str, str]:

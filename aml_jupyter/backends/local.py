@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import ExperimentExecutionException
 from ..job import layout
 from ..job.process import is_alive
-from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, run_variables
+from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, expand, run_variables
 from .processes import end, processes_of
 
 _NOT_FOR_JOBS = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JPY_INTERRUPT_EVENT")
@@ -45,13 +45,15 @@ class LocalBackend(Backend):
             what = [sys.executable, start, str(job.folder), "command", spec.command]
         else:
             script = spec.script or ""
-            what = [spec.interpreter, start, str(job.folder), "script", script, *spec.arguments]
+            what = [spec.interpreter, start, str(job.folder), "script", script]
         added = run_variables(job)
         if spec.command is not None:
             added["PYTHONUNBUFFERED"] = "1"
         path = job.environment.get("PYTHONPATH")
         added["PYTHONPATH"] = f"{path}{os.pathsep}{job.bundle}" if path else str(job.bundle)
         environment = {**_clean(job.environment), **added}
+        if spec.command is None:
+            what += expand(spec.arguments, environment)
         log = job.folder / layout.DRIVER_LOG
         return Plan(self.name, tuple(what), job.work, log, environment, added, job)
 

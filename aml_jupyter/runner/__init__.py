@@ -6,6 +6,22 @@ nothing that is not on disk: killed at any moment, its successor goes on where i
 
 from __future__ import annotations
 
-from .client import RunnerStatus, enqueue, ensure_runner, runner_status, stop_runner, wake
+from .client import (
+    RunnerStatus,
+    enqueue,
+    ensure_runner,
+    look_after,
+    runner_status,
+    stop_runner,
+    wake,
+)
 
-__all__ = ["RunnerStatus", "enqueue", "ensure_runner", "runner_status", "stop_runner", "wake"]
+__all__ = [
+    "RunnerStatus",
+    "enqueue",
+    "ensure_runner",
+    "look_after",
+    "runner_status",
+    "stop_runner",
+    "wake",
+]

@@ -20,6 +20,8 @@ from . import queue
 
 _ANSWER_WITHIN = 5.0
 _START_WITHIN = 20.0
+_LOOK_EVERY = 2.0
+_looked_at = 0.0
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -80,6 +82,19 @@ def runner_status() -> RunnerStatus | None:
         int(answer["waiting"]),
         float(answer["since"]),
     )
+
+
+def look_after() -> None:
+    """Make sure somebody takes runs to their end: called, and cheap, wherever a run is watched.
+
+    A runner that was killed leaves its jobs going, but their end is only noted by the next one.
+    """
+    global _looked_at
+    if time.monotonic() - _looked_at > _LOOK_EVERY:
+        _looked_at = time.monotonic()
+        place = home()
+        if any(queue.entries(place, {})) and _ask(place, "status") is None:
+            _start(place)
 
 
 def stop_runner() -> bool:

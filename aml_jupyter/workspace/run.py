@@ -18,6 +18,7 @@ from ..errors import (
 )
 from ..job import layout, states
 from ..job import run as job_run
+from ..job.events import Facts
 from ..spec import Environment, RunConfiguration, ScriptRunConfig
 from ..store import LogTail, Query, RunSummary, index, snapshots
 from ..store.objects import Objects
@@ -234,6 +235,12 @@ class Run(job_run.Run):
         return Objects(self._experiment.workspace.folder.objects)
 
     # Shared
+
+    def _read(self) -> Facts:
+        facts = super()._read()
+        if not facts.has_ended and self._request.get("job"):
+            runner.look_after()
+        return facts
 
     def _append(self, kind: str, **facts: Any) -> None:
         super()._append(kind, **facts)

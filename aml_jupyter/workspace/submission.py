@@ -19,7 +19,6 @@ from ..environments import ResolvedEnvironment, resolve
 from ..errors import (
     AzureMLException,
     ComputeTargetException,
-    ExperimentExecutionException,
     RunConfigurationException,
 )
 from ..job.run import text_values
@@ -29,6 +28,7 @@ from ..spec import (
     RunRequest,
     ScriptRunConfig,
     Source,
+    argument_strings,
     process_variables,
 )
 from ..store import WorkspaceFolder, home, snapshots
@@ -104,18 +104,17 @@ def plan(
         raise AzureMLException(
             f"A {type(config).__name__} cannot be submitted.", "Submit a ScriptRunConfig."
         )
-    if source is None or (source.directory and not source.files):
+    if source is None or config.script not in source.files:
         config.check()
     effective = config.effective()
     kind = _target(folder, effective.target)
     _refuse_several_processes(effective)
     environment = resolve(effective.environment, use_docker=effective.docker.use_docker)
     command = effective.command if isinstance(effective.command, str) else None
-    definition = effective.to_definition()
     job = JobSpec(
         script=None if command else effective.script,
         command=command or None,
-        arguments=_expanded(definition["arguments"], environment),
+        arguments=tuple(argument_strings(effective.arguments)),
         interpreter=environment.interpreter,
         environment_variables=process_variables(
             environment.environment_variables, effective.environment_variables or {}
@@ -246,13 +245,6 @@ def _refuse_several_processes(config: RunConfiguration) -> None:
             f"{config.communicator}; local runs are one process.",
             "Leave out distributed_job_config, or start the processes from the script.",
         )
-
-
-def _expanded(arguments: object, environment: ResolvedEnvironment) -> tuple[str, ...]:
-    """Arguments as texts; variables in them are expanded when the job starts, in the job."""
-    if not isinstance(arguments, list):
-        raise ExperimentExecutionException("arguments is not a list.", "Give a list.")
-    return tuple(str(argument) for argument in arguments)
 
 
 def _slots(folder: WorkspaceFolder) -> int:
