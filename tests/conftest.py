@@ -1,0 +1,128 @@
+"""What every test gets: a home of its own, and an honest word about what is missing here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+
+@dataclass(frozen=True)
+class Service:
+    """Something of the machine that a test needs: is it here, and if not, how to get it."""
+
+    probe: Callable[[], bool]
+    how: str
+
+
+def _can_mount() -> bool:
+    """Tell whether this process may mount a tmpfs, by doing it."""
+    with tempfile.TemporaryDirectory() as place:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place]
+        try:
+            if subprocess.run(mount, capture_output=True, check=False).returncode:
+                return False
+        except FileNotFoundError:
+            return False
+        subprocess.run(["umount", place], check=True)
+        return True
+
+
+SERVICES: Mapping[str, Service] = {
+    "chromium": Service(
+        lambda: shutil.which("chromium") is not None,
+        "Debian: apt-get install chromium; elsewhere put a `chromium` on PATH",
+    ),
+    "git": Service(
+        lambda: shutil.which("git") is not None,
+        "Debian: apt-get install git; macOS: xcode-select --install",
+    ),
+    "mount": Service(
+        _can_mount,
+        "run as root on Linux, or inside `unshare --map-root-user --mount`",
+    ),
+    "root": Service(lambda: os.geteuid() == 0, "run as root, in a container for example"),
+}
+
+_missing: dict[str, bool] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("service"):
+        for name in marker.args:
+            _require(name)
+
+
+def _require(name: str) -> None:
+    service = SERVICES[name]
+    if name not in _missing:
+        _missing[name] = not service.probe()
+    if not _missing[name]:
+        return
+    reason = f"needs {name}: {service.how}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = sorted(_not_tested(terminalreporter))
+    # pytest-xdist's workers end here as well; the one that started them counts for all.
+    if not lines or hasattr(terminalreporter.config, "workerinput"):
+        return
+    # scripts/test collects these of all its parts, to say them last and once.
+    collected = os.environ.get("AML_TEST_MISSING")
+    if collected:
+        with open(collected, "a", encoding="utf-8") as file:
+            file.writelines(f"  {line}\n" for line in lines)
+        return
+    terminalreporter.section("Not tested here")
+    for line in lines:
+        terminalreporter.line(line)
+
+
+def _not_tested(reporter: pytest.TerminalReporter) -> Iterator[str]:
+    counts: dict[str, int] = {}
+    for report in reporter.stats.get("skipped", ()):
+        found = re.match(r"(?:Skipped: )?(needs \w+: .*)", report.longrepr[2])
+        if found:
+            counts[found[1]] = counts.get(found[1], 0) + 1
+    for reason, count in counts.items():
+        yield f"{count} test{'s' if count > 1 else ''}: {reason}"
+
+
+@pytest.fixture(autouse=True)
+def aml_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give the test an AML_HOME of its own; what runs in it ends with the test."""
+    # Not tmp_path: a unix socket's path is limited to about a hundred bytes.
+    home = Path(tempfile.mkdtemp(prefix="aml-"))
+    monkeypatch.setenv("AML_HOME", str(home))
+    yield home
+    stop_runner(home)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def stop_runner(home: Path) -> None:
+    """End the runner that lives in `home`, if there is one."""
+    try:
+        found = re.search(rb"\d+", (home / "run" / "runner.lock").read_bytes())
+        runner = psutil.Process(int(found[0])) if found else None
+        # The pid may be another's by now: a runner says whose it is in its environment.
+        if runner is None or runner.environ().get("AML_HOME") != str(home):
+            return
+        runner.terminate()
+        try:
+            runner.wait(3)
+        except psutil.TimeoutExpired:
+            runner.kill()
+            runner.wait(3)
+    except (FileNotFoundError, psutil.NoSuchProcess):
+        return

@@ -1,0 +1,148 @@
+"""A JupyterLab of one's own for browser tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_START_LIMIT = 60.0
+_CONFIG = {
+    "ServerApp": {"ip": "127.0.0.1", "open_browser": False, "allow_root": True, "port_retries": 0},
+    # Only this machine can reach it, and only while the test lasts.
+    "IdentityProvider": {"token": ""},
+    "LabApp": {
+        "news_url": None,
+        "check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+        "extension_manager": "readonly",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab: its address, and the folder that holds all its own."""
+
+    url: str
+    folder: Path
+
+    @property
+    def root(self) -> Path:
+        """The folder that it shows."""
+        return self.folder / "notebooks"
+
+    def write_notebook(self, name: str, cells: list[dict[str, object]]) -> None:
+        """Put a notebook into the folder, as a stranger's: unsigned, so Lab does not trust it."""
+        notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+        (self.root / name).write_text(json.dumps(notebook), encoding="utf-8")
+
+    def notebook_url(self, name: str) -> str:
+        """Return the address that opens a notebook in a fresh workspace."""
+        return f"{self.url}/lab/workspaces/{name.removesuffix('.ipynb')}/tree/{name}?reset"
+
+    @contextlib.contextmanager
+    def theme(self, name: str) -> Iterator[None]:
+        """Let pages opened meanwhile have this theme."""
+        file = _write_setting(self.folder, "themes", {"theme": name})
+        try:
+            yield
+        finally:
+            file.unlink()
+
+
+def code_cell(source: str, outputs: list[dict[str, object]]) -> dict[str, object]:
+    """Return an executed code cell with these display outputs, one mime bundle each."""
+    shown = [{"output_type": "display_data", "metadata": {}, "data": data} for data in outputs]
+    return {
+        "cell_type": "code",
+        "id": "cell-1",
+        "execution_count": 1,
+        "metadata": {},
+        "source": source,
+        "outputs": shown,
+    }
+
+
+@contextlib.contextmanager
+def running_lab(folder: Path) -> Iterator[Lab]:
+    """Start JupyterLab with every folder of its own under `folder`, and stop it afterwards."""
+    lab = Lab(f"http://127.0.0.1:{_free_port()}", folder)
+    lab.root.mkdir()
+    # Else a question about news covers a corner of every page.
+    _write_setting(folder, "notification", {"fetchNews": "false"})
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", f"--port={lab.url.rpartition(':')[2]}"],
+            cwd=lab.root,
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_until_up(lab, server, folder / "server.log")
+        yield lab
+    finally:
+        _stop(server)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Keep the machine's own Jupyter settings out, and everything written inside `folder`."""
+    config = folder / "config"
+    config.mkdir()
+    (config / "jupyter_server_config.json").write_text(json.dumps(_CONFIG), encoding="utf-8")
+    own = {
+        "AML_HOME": folder / "aml",
+        "HOME": folder,
+        "IPYTHONDIR": folder / "ipython",
+        "JUPYTER_CONFIG_DIR": config,
+        "JUPYTER_DATA_DIR": folder / "data",
+        "JUPYTER_RUNTIME_DIR": folder / "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": folder / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces",
+    }
+    return {**os.environ, **{name: str(path) for name, path in own.items()}}
+
+
+def _write_setting(folder: Path, plugin: str, values: dict[str, str]) -> Path:
+    """Write what a user would have chosen in the settings editor."""
+    place = folder / "settings" / "@jupyterlab" / "apputils-extension"
+    place.mkdir(parents=True, exist_ok=True)
+    file = place / f"{plugin}.jupyterlab-settings"
+    file.write_text(json.dumps(values), encoding="utf-8")
+    return file
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_up(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + _START_LIMIT
+    while time.monotonic() < give_up and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{lab.url}/api/status", timeout=2):
+                return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(15)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait(5)
