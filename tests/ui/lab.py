@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.conftest import stop_runner
+
 _START_LIMIT = 60.0
 _CONFIG = {
     "ServerApp": {"ip": "127.0.0.1", "open_browser": False, "allow_root": True, "port_retries": 0},
@@ -52,7 +54,7 @@ class Lab:
     @contextlib.contextmanager
     def theme(self, name: str) -> Iterator[None]:
         """Let pages opened meanwhile have this theme."""
-        file = _write_setting(self.folder, "themes", {"theme": name})
+        file = _write_setting(self.folder, "apputils-extension/themes", {"theme": name})
         try:
             yield
         finally:
@@ -78,7 +80,9 @@ def running_lab(folder: Path) -> Iterator[Lab]:
     lab = Lab(f"http://127.0.0.1:{_free_port()}", folder)
     lab.root.mkdir()
     # Else a question about news covers a corner of every page.
-    _write_setting(folder, "notification", {"fetchNews": "false"})
+    _write_setting(folder, "apputils-extension/notification", {"fetchNews": "false"})
+    # Else cells out of sight are not in the page, and a test cannot find them.
+    _write_setting(folder, "notebook-extension/tracker", {"windowingMode": "none"})
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", f"--port={lab.url.rpartition(':')[2]}"],
@@ -93,6 +97,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         yield lab
     finally:
         _stop(server)
+        stop_runner(folder / "aml")
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -115,9 +120,8 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _write_setting(folder: Path, plugin: str, values: dict[str, str]) -> Path:
     """Write what a user would have chosen in the settings editor."""
-    place = folder / "settings" / "@jupyterlab" / "apputils-extension"
-    place.mkdir(parents=True, exist_ok=True)
-    file = place / f"{plugin}.jupyterlab-settings"
+    file = folder / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(values), encoding="utf-8")
     return file
 
