@@ -1,0 +1,452 @@
+"""The magics: each parses its line, calls what a script would call, and displays the result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from IPython.utils.text import DollarFormatter
+
+from ..errors import AmlError, UserErrorException
+from ..job import states
+from . import options
+from .arrivals import Arrivals
+from .context import NotebookContext, experiment_name
+from .options import COMMANDS, Command, Parsed, completions
+
+if TYPE_CHECKING:
+    from ..spec import Environment, ScriptRunConfig, Source
+    from ..workspace import Experiment, Run, Workspace
+
+_DEFAULT_RUNS = 20
+_DEFAULT_LINES = 50
+_LOG_BYTES = 4 * 1024 * 1024
+_COMPLETED_RUNS = 100
+
+
+@magics_class
+class AmlMagics(Magics):
+    """``%%aml_run`` and its family."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.context = NotebookContext(shell)
+        self.arrivals = Arrivals(shell.user_ns)
+
+    # Running
+
+    @no_var_expand
+    @line_cell_magic
+    def aml_run(self, line: str, cell: str | None = None) -> None:
+        """Replaced by the help of both forms, see the end of this file."""
+        command = options.RUN_SCRIPT if cell is None else options.RUN_CELL
+        asked = self._parsed(command, line)
+        if asked is None:
+            return
+        if cell is None:
+            self._run_script(asked)
+        else:
+            self._run_cell(asked, cell)
+
+    def _run_cell(self, asked: Parsed, cell: str) -> None:
+        from ..spec import Source
+        from .capture import capture
+
+        if not cell.strip():
+            raise UserErrorException("The cell has no code to run.", "Write it below %%aml_run.")
+        folder = _folder(asked.text("source"))
+        script = "cell.py"
+        if folder is not None and (Path(folder) / script).exists():
+            script = "aml_cell.py"
+        out = [str(name) for name in asked.many("out")]
+        captured = capture(
+            self.context.plain_python(cell),
+            self.context.namespace,
+            sources=self.context.sources([folder] if folder else []),
+            with_names=[str(name) for name in asked.many("with")],
+            out_names=out,
+            script=script,
+        )
+        facts = {"kind": "cell", **self.context.facts(), **({"out": out} if out else {})}
+        source = Source(folder, captured.files, facts)
+        config = self._config(asked, folder or ".", script)
+        experiment = asked.text("experiment") or self.context.experiment()
+        if asked.given("dry_run"):
+            _display(captured.card())
+        self._submit(asked, experiment, config, source, out)
+
+    def _run_script(self, asked: Parsed) -> None:
+        from ..spec import Source
+
+        folder, script = _script(asked)
+        facts = {"kind": "script", **self.context.facts()}
+        source = Source(os.path.abspath(folder), {}, facts)
+        named = asked.text("experiment")
+        experiment = named or (
+            self.context.experiment() if self.context.path else experiment_name(Path(script).stem)
+        )
+        self._submit(asked, experiment, self._config(asked, folder, script), source, [])
+
+    def _config(self, asked: Parsed, folder: str, script: str) -> ScriptRunConfig:
+        from ..spec import MAX_DURATION_SECONDS_DEFAULT, ScriptRunConfig
+
+        return ScriptRunConfig(
+            folder,
+            script=script,
+            arguments=list(asked.arguments),
+            compute_target=asked.text("target"),
+            environment=self._environment(asked.text("env")),
+            max_run_duration_seconds=asked.count("timeout") or MAX_DURATION_SECONDS_DEFAULT,
+        )
+
+    def _environment(self, named: str | None) -> Environment | None:
+        """An environment that is the interpreter named, or the registered one of that name."""
+        from ..spec import Environment
+
+        if named is None:
+            return None
+        path = Path(named).expanduser()
+        if os.sep not in named and not path.is_file():
+            registered = getattr(Environment, "get", None)
+            if registered is None:
+                raise UserErrorException(
+                    f"There is no environment named {named!r}.",
+                    "Give the path of a Python interpreter: --env ~/envs/torch/bin/python",
+                )
+            found: Environment = registered(_workspace(), named)
+            return found
+        if path.is_dir():
+            path = path / "bin" / "python"
+        if not os.access(path, os.X_OK):
+            raise UserErrorException(
+                f"{named} is not a Python interpreter that can be started.",
+                "Give the path of one, such as ~/envs/torch/bin/python, or of its environment.",
+            )
+        environment = Environment(experiment_name(path.parent.parent.name))
+        environment.python.user_managed_dependencies = True
+        environment.python.interpreter_path = str(path.absolute())
+        return environment
+
+    def _submit(
+        self,
+        asked: Parsed,
+        experiment: str,
+        config: ScriptRunConfig,
+        source: Source,
+        out: list[str],
+    ) -> None:
+        tags = dict(asked.many("tag"))  # type: ignore[arg-type, var-annotated]
+        place = _experiment(experiment)
+        name = asked.text("name")
+        if asked.given("dry_run"):
+            print(place.plan(config, tags, source=source, display_name=name))
+            return
+        run = place.submit(config, tags, source=source, display_name=name)
+        self._bind(asked, run)
+        self.arrivals.expect(run, out)
+        self._show(asked, run)
+
+    def _bind(self, asked: Parsed, run: Run) -> None:
+        variable = asked.text("as")
+        if variable:
+            self.context.namespace[variable] = run
+
+    def _show(self, asked: Parsed, run: Run) -> None:
+        from . import views
+
+        if not asked.given("wait"):
+            views.show(run, quiet=asked.given("quiet"))
+            return
+        if asked.given("quiet"):
+            views.show(run, quiet=True)
+        try:
+            run.wait_for_completion(show_output=not asked.given("quiet"))
+        finally:
+            self.arrivals.bring()
+
+    # Looking
+
+    @no_var_expand
+    @line_magic
+    def aml_runs(self, line: str) -> Any:
+        """Replaced by its help, see the end of this file."""
+        from .views import RunTable
+
+        asked = self._parsed(options.RUNS, line)
+        if asked is None:
+            return None
+        state = asked.text("state")
+        if state is not None:
+            state = _state(state)
+        found = _workspace().runs(
+            limit=asked.count("count") or _DEFAULT_RUNS,
+            experiment=asked.text("experiment"),
+            state=state,
+            tag=asked.text("tag"),
+        )
+        return RunTable(found)
+
+    @no_var_expand
+    @line_magic
+    def aml_attach(self, line: str) -> None:
+        """Replaced by its help, see the end of this file."""
+        asked = self._parsed(options.ATTACH, line)
+        if asked is None:
+            return
+        run = self._run_named(asked.words)
+        self._bind(asked, run)
+        self.arrivals.expect(run, _out_of(run))
+        self._show(asked, run)
+
+    @no_var_expand
+    @line_magic
+    def aml_logs(self, line: str) -> None:
+        """Replaced by its help, see the end of this file."""
+        from ..store.feed import read_tail
+        from .log_text import LogText
+
+        asked = self._parsed(options.LOGS, line)
+        if asked is None:
+            return
+        run = self._run_named(asked.words)
+        path = _log_of(run)
+        if path is None:
+            print(f"Run {run.id} ({run.status}) has written nothing yet.")
+            return
+        lines = asked.count("lines") or _DEFAULT_LINES
+        log = LogText(lines)
+        log.feed(read_tail(path, _LOG_BYTES).decode(errors="replace"))
+        print(log.text())
+
+    @no_var_expand
+    @line_magic
+    def aml_cancel(self, line: str) -> None:
+        """Replaced by its help, see the end of this file."""
+        asked = self._parsed(options.CANCEL, line)
+        if asked is None:
+            return
+        if asked.given("all") == bool(asked.words):
+            raise UserErrorException(
+                "%aml_cancel needs the ids of runs, or --all.", "%aml_runs lists them."
+            )
+        place = _workspace()
+        # All ids are looked up before the first run is touched.
+        runs = [place.get_run(word) for word in asked.words] or list(_unfinished(place))
+        for run in runs:
+            status = run.status
+            if status in states.TERMINAL:
+                print(f"{run.id}: {status} already.")
+            else:
+                run.cancel()
+                print(f"{run.id}: cancel asked for.")
+        if not runs:
+            print("No run is going on.")
+
+    @no_var_expand
+    @line_magic
+    def aml(self, line: str) -> None:
+        """Replaced by its help, see the end of this file."""
+        if self._parsed(options.HELP_COMMAND, line) is not None:
+            width = max(len(command.name) for command in COMMANDS)
+            for command in COMMANDS:
+                print(f"{command.name:{width}}  {command.summary}")
+            print("\nAdd ? for help: %aml_run?")
+
+    # Shared
+
+    def _parsed(self, command: Command, line: str) -> Parsed | None:
+        """What the line says; None if it asked for help, which is then shown."""
+        asked = command.parse(self._expanded(line))
+        if not asked.given("help"):
+            return asked
+        print(command.usage())
+        return None
+
+    def _expanded(self, line: str) -> str:
+        """The line with ``{var}`` and ``$var`` replaced; as it was if they mean something else."""
+        if "{" not in line and "$" not in line:
+            return line
+        try:
+            return str(DollarFormatter().vformat(line, [], self.context.namespace))
+        except Exception:  # noqa: BLE001 (an expression of the user, or no expression at all)
+            return line
+
+    def _run_named(self, words: Sequence[str]) -> Run:
+        """The run with that id; without one the last of this notebook, else the newest."""
+        place = _workspace()
+        if words:
+            return place.get_run(words[0])
+        path = self.context.path
+        found = place.runs(limit=1, notebook=path) if path else []
+        found = found or place.runs(limit=1)
+        if not found:
+            raise UserErrorException(
+                "There are no runs in this workspace yet.", "Start one with %%aml_run."
+            )
+        return place.get_run(found[0].id)
+
+    # Completion
+
+    def complete(self, shell: Any, event: Any) -> list[str]:
+        """What may stand at the cursor, for IPython's ``complete_command`` hook."""
+        word = str(event.command)
+        command = options.RUN_CELL if word.startswith("%%") else _command(word)
+        if command is None:
+            return []
+        return completions(command, event.text_until_cursor, event.symbol, self._known)
+
+    def _known(self, source: str) -> list[str]:
+        """The targets, experiments and so on that there are; nothing when they cannot be read."""
+        try:
+            return list(self._look_up(source))
+        except (AmlError, OSError):
+            return []
+
+    def _look_up(self, source: str) -> Iterator[str]:
+        if source == "targets":
+            yield from _workspace().targets()
+        elif source == "experiments":
+            yield from _workspace().experiments
+        elif source == "runs":
+            yield from (run.id for run in _workspace().runs(limit=_COMPLETED_RUNS))
+        elif source == "states":
+            yield from sorted(states.ALL)
+        elif source == "variables":
+            yield from (n for n in self.context.namespace if not n.startswith("_"))
+        elif source == "paths":
+            yield from (f"{p.name}/" if p.is_dir() else p.name for p in Path().iterdir()
+                        if not p.name.startswith("."))  # fmt: skip
+
+
+def _workspace() -> Workspace:
+    from ..workspace import Workspace
+
+    return Workspace.from_config()
+
+
+def _experiment(name: str) -> Experiment:
+    from ..workspace import Experiment
+
+    return Experiment(_workspace(), name)
+
+
+def _display(thing: object) -> None:
+    from IPython.display import display
+
+    display(thing)  # type: ignore[no-untyped-call]
+
+
+def _folder(source: str | None) -> str | None:
+    if source is None:
+        return None
+    folder = Path(source).expanduser().absolute()
+    if not folder.is_dir():
+        raise UserErrorException(
+            f"--source {source}: there is no such folder.", "Name the folder that has your code."
+        )
+    return str(folder)
+
+
+def _script(asked: Parsed) -> tuple[str, str]:
+    """Folder and script, relative to it, that ``%aml_run`` is asked to run."""
+    named = [*asked.words, *filter(None, [asked.text("script")])]
+    if len(named) != 1:
+        problem = "two scripts" if named else "no script"
+        raise UserErrorException(
+            f"%aml_run was given {problem}.", "Name one: %aml_run train.py -- --epochs 5"
+        )
+    source = _folder(asked.text("source"))
+    script = Path(named[0]).expanduser()
+    if source is None:
+        path = script.absolute()
+        folder, relative = str(path.parent), path.name
+    else:
+        # Both `--source src train.py` and `--source src src/train.py` mean the same file.
+        inside = Path(source) / script
+        path = inside if inside.exists() else script.absolute()
+        folder, relative = source, os.path.relpath(path, source)
+    if not path.is_file() or relative.startswith(".."):
+        raise UserErrorException(
+            f"There is no script {named[0]} in {folder}.",
+            "Name a file of that folder, or another folder with --source.",
+        )
+    return folder, relative
+
+
+def _state(text: str) -> str:
+    known = {state.lower(): state for state in states.ALL}
+    if text.lower() not in known:
+        raise UserErrorException(
+            f"There is no state {text!r}.", f"Use one of {', '.join(sorted(known.values()))}."
+        )
+    return known[text.lower()]
+
+
+def _unfinished(place: Workspace) -> Iterator[Run]:
+    for state in sorted(states.ALL - states.TERMINAL):
+        for summary in place.runs(limit=-1, state=state):
+            yield place.get_run(summary.id)
+
+
+def _out_of(run: Run) -> list[str]:
+    """The variables that the run was asked to bring back when it was submitted."""
+    from ..job import layout
+
+    request = layout.read_json(str(run.folder / layout.REQUEST)) or {}
+    found = (request.get("source") or {}).get("out") or []
+    return [str(name) for name in found]
+
+
+def _log_of(run: Run) -> Path | None:
+    """The log to read: the driver's, else the latest that has something in it."""
+    logs = sorted((run.folder / "azureml-logs").glob("*.txt"), reverse=True)
+    logs.sort(key=lambda path: not path.name.startswith("70_driver"))
+    return next((path for path in logs if path.stat().st_size), None)
+
+
+def _command(word: str) -> Command | None:
+    return next((c for c in COMMANDS if c.name == f"%{word.lstrip('%')}"), None)
+
+
+def _help(name: str) -> str:
+    """The help of a magic; of both forms if it is for lines and for cells."""
+    forms = [command.usage() for command in COMMANDS if command.name.lstrip("%") == name]
+    return "\n\n".join(forms)
+
+
+for _name in ("aml", "aml_run", "aml_runs", "aml_attach", "aml_logs", "aml_cancel"):
+    getattr(AmlMagics, _name).__doc__ = _help(_name)
+
+
+# Registration
+
+_MARK = "_aml_magics"
+
+
+def load(shell: Any) -> None:
+    """Register everything with ``shell``; a second time changes nothing."""
+    if getattr(shell, _MARK, None) is not None:
+        return
+    magics = AmlMagics(shell)
+    shell.register_magics(magics)
+    shell.events.register("pre_run_cell", magics.arrivals.bring)
+    for command in COMMANDS:
+        shell.set_hook("complete_command", magics.complete, str_key=command.name)
+    setattr(shell, _MARK, magics)
+
+
+def unload(shell: Any) -> None:
+    """Take everything away again."""
+    magics = getattr(shell, _MARK, None)
+    if magics is None:
+        return
+    shell.events.unregister("pre_run_cell", magics.arrivals.bring)
+    hooks = shell.strdispatchers["complete_command"].strs
+    for command in COMMANDS:
+        hooks.pop(command.name, None)
+        for kind in ("line", "cell"):
+            shell.magics_manager.magics[kind].pop(command.name.lstrip("%"), None)
+    delattr(shell, _MARK)
