@@ -14,15 +14,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "aml_jupyter"
 
-_SHARED = {"errors", "job", "spec"}
+_SHARED = {"errors", "lazy", "job", "spec"}
 _KEEPING = _SHARED | {"store"}
 _DOING = _KEEPING | {"environments", "backends"}
 _FACE = _DOING | {"runner", "workspace"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "": {"errors", "job"},
     "errors": set(),
+    "lazy": set(),
     "job": {"errors"},
-    "spec": {"errors", "job"},
+    "spec": {"errors", "lazy", "job"},
     "store": _SHARED,
     "environments": _SHARED,
     "backends": _SHARED,

@@ -17,6 +17,7 @@ from jupyter_client.manager import KernelManager
 
 from aml_jupyter.errors import UserErrorException
 from aml_jupyter.notebook import load_ipython_extension, options, unload_ipython_extension
+from aml_jupyter.spec.words import parse_duration
 from aml_jupyter.workspace import Run, Workspace
 
 
@@ -268,7 +269,7 @@ def test_loading_twice_and_unloading_leave_nothing_double(shell: Shell) -> None:
     ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5h", 5400), ("1h30m", 5400), ("1d", 86400)]
 )
 def test_a_duration_is_read_as_people_write_it(text: str, seconds: int) -> None:
-    assert options.duration(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 def test_options_may_be_written_either_way_and_arguments_are_left_alone() -> None:

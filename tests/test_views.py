@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from aml_jupyter.notebook import RunDetails, charts, views
+from aml_jupyter.notebook import RunDetails, charts, forms, views, watch
 from aml_jupyter.notebook.log_text import LogText
 from aml_jupyter.notebook.poller import Poller
 from aml_jupyter.store.feed import Series
@@ -146,7 +146,7 @@ def test_the_data_of_a_run_is_strict_json_of_bounded_size(run: Run) -> None:
     for step in range(20_000):
         run.log("loss", math.nan if step % 7 == 0 else step)
     run.fail(error_details="the <end>")
-    data = views.mimebundle(run)[views.MIME]
+    data = views.mimebundle(run)[forms.MIME]
     text = json.dumps(data, allow_nan=False)
     assert len(text) < 50_000
     back = json.loads(text)
@@ -304,15 +304,15 @@ def test_widget_data_has_the_keys_of_v1(run: Run) -> None:
 def test_a_table_of_runs_leaves_out_empty_columns(run: Run) -> None:
     run.log("loss", 0.5)
     run.complete()
-    table = views.RunTable(Workspace.from_config().runs())
+    table = forms.RunTable(Workspace.from_config().runs())
     assert "Tags" not in repr(table)
     assert "loss=0.5" in repr(table)
     assert "&lt;first&gt;" in table._repr_html_()
-    assert repr(views.RunTable([])) == "no runs yet"
+    assert repr(forms.RunTable([])) == "no runs yet"
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(None, ""), (0.4, "0:00:00"), (83, "0:01:23"), (90_000, "1 d 1:00:00")]
 )
 def test_times_are_shown_as_a_clock(seconds: float | None, shown: str) -> None:
-    assert views.shown_time(seconds) == shown
+    assert watch.shown_time(seconds) == shown

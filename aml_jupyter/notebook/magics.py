@@ -25,6 +25,7 @@ _DEFAULT_RUNS = 20
 _DEFAULT_LINES = 50
 _LOG_BYTES = 4 * 1024 * 1024
 _COMPLETED_RUNS = 100
+_RUN_CLASS = ("aml_jupyter.workspace.run", "Run")
 
 
 @magics_class
@@ -173,7 +174,7 @@ class AmlMagics(Magics):
     @line_magic
     def aml_runs(self, line: str) -> Any:
         """Replaced by its help, see the end of this file."""
-        from .views import RunTable
+        from .forms import RunTable
 
         asked = self._parsed(options.RUNS, line)
         if asked is None:
@@ -435,6 +436,8 @@ def load(shell: Any) -> None:
     shell.events.register("pre_run_cell", magics.arrivals.bring)
     for command in COMMANDS:
         shell.set_hook("complete_command", magics.complete, str_key=command.name)
+    # By name: the class comes with the first run, not with the magics.
+    shell.display_formatter.mimebundle_formatter.for_type_by_name(*_RUN_CLASS, _display_of)
     setattr(shell, _MARK, magics)
 
 
@@ -449,4 +452,11 @@ def unload(shell: Any) -> None:
         hooks.pop(command.name, None)
         for kind in ("line", "cell"):
             shell.magics_manager.magics[kind].pop(command.name.lstrip("%"), None)
+    shell.display_formatter.mimebundle_formatter.pop(".".join(_RUN_CLASS), None)
     delattr(shell, _MARK)
+
+
+def _display_of(run: Run) -> dict[str, object]:
+    from .views import mimebundle
+
+    return mimebundle(run)

@@ -12,19 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import UserErrorException
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def duration(text: str) -> int:
-    """Seconds from ``90``, ``90s``, ``2h``, ``1h30m`` or ``1d``; at least one."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip().lower())
-    if not parts or "".join(n + unit for n, unit in parts) != text.strip().lower():
-        raise ValueError("write it as 90s, 30m, 2h or 1d")
-    seconds = int(sum(float(n) * _SECONDS[unit or "s"] for n, unit in parts))
-    if seconds < 1:
-        raise ValueError("it must be at least one second")
-    return seconds
+from ..spec.words import parse_duration, parse_tag
 
 
 def names(text: str) -> list[str]:
@@ -41,14 +29,6 @@ def variable(text: str) -> str:
     if not text.isidentifier():
         raise ValueError("it must be the name of a variable")
     return text
-
-
-def tag(text: str) -> tuple[str, str]:
-    """Key and value from ``key=value``."""
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ValueError("write it as key=value")
-    return key, value
 
 
 def number(text: str) -> int:
@@ -88,8 +68,8 @@ EXPERIMENT = Option(
 ENV = Option("--env", "ENV", "a Python interpreter, or the name of an environment", source="paths")
 SOURCE = Option("--source", "DIR", "take this folder along; it becomes the working directory",
                 source="paths")  # fmt: skip
-TIMEOUT = Option("--timeout", "TIME", "cancel the run after 90s, 30m, 2h or 1d", duration)
-TAG = Option("--tag", "KEY=VALUE", "tag the run; may be repeated", tag, many=True)
+TIMEOUT = Option("--timeout", "TIME", "cancel the run after 90s, 30m, 2h or 1d", parse_duration)
+TAG = Option("--tag", "KEY=VALUE", "tag the run; may be repeated", parse_tag, many=True)
 AS = Option("--as", "NAME", "give the run to this variable", variable)
 NAME = Option("--name", "TEXT", "the display name of the run")
 WAIT = Option("--wait", "", "show the output here and wait for the end")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .views import Look, Watch, shown_time
+from .watch import Look, Watch, shown_time
 
 if TYPE_CHECKING:
     from ..workspace import Run

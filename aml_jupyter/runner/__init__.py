@@ -6,15 +6,19 @@ nothing that is not on disk: killed at any moment, its successor goes on where i
 
 from __future__ import annotations
 
-from .client import (
-    RunnerStatus,
-    enqueue,
-    ensure_runner,
-    look_after,
-    runner_status,
-    stop_runner,
-    wake,
-)
+from ..lazy import names_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .client import (
+        RunnerStatus,
+        enqueue,
+        ensure_runner,
+        look_after,
+        runner_status,
+        stop_runner,
+        wake,
+    )
 
 __all__ = [
     "RunnerStatus",
@@ -25,3 +29,5 @@ __all__ = [
     "stop_runner",
     "wake",
 ]
+
+__getattr__ = names_from(__name__, {"client": " ".join(__all__)})

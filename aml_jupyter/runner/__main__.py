@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 
-from ..store.home import home
-from .daemon import IDLE_SECONDS, Runner
-
 
 def main() -> None:
-    """Serve until idle."""
+    """Leave whoever started this, then serve until idle.
+
+    The parent returns at once, before anything slow is imported: the submitter waits for it,
+    and is then nobody's parent.
+    """
+    if os.fork():
+        os._exit(0)
+    from ..store.home import home
+    from .daemon import IDLE_SECONDS, Runner
+
     Runner(home(), float(os.environ.get("AML_RUNNER_IDLE_SECONDS") or IDLE_SECONDS)).serve()
 
 

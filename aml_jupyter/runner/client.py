@@ -22,7 +22,6 @@ _ANSWER_WITHIN = 5.0
 _START_WITHIN = 20.0
 _LOOK_EVERY = 2.0
 _looked_at = 0.0
-_started: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def _start(place: Home) -> None:
         environment.pop(name, None)
     with open(place.runner_log, "ab") as log:
         try:
-            process = subprocess.Popen(
+            subprocess.run(
                 [sys.executable, "-m", "aml_jupyter.runner"],
                 cwd="/",
                 env=environment,
@@ -154,11 +153,11 @@ def _start(place: Home) -> None:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                timeout=_START_WITHIN,
+                check=True,
             )
-        except OSError as error:
+        except (OSError, subprocess.SubprocessError) as error:
             raise RunnerError(
-                f"The runner could not be started: {error}.", "Free some memory, then try again."
+                f"The runner could not be started: {error}.",
+                f"See what it said in {place.runner_log}, then try again.",
             ) from error
-    # Kept so that it is reaped when it leaves before this process does.
-    _started[:] = [older for older in _started if older.poll() is None]
-    _started.append(process)

@@ -124,7 +124,8 @@ class Runner:
                 return
 
     def _answer(self, question: str) -> dict[str, Any]:
-        self._called = True
+        if question == "wake":
+            self._called = True
         if question == "leave":
             self._leaving = True
             self._hang_up()

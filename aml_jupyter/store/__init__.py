@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from .feed import Decimator, LogTail, MetricFeed, RunFeed, Series, Update, read_tail
-from .folder import WorkspaceFolder, project_for
-from .home import Home, home
-from .index import Index, Query, RunSummary
+from ..lazy import names_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import snapshots
+    from .feed import Decimator, LogTail, MetricFeed, RunFeed, Series, Update, read_tail
+    from .folder import WorkspaceFolder, project_for
+    from .home import Home
+    from .index import Index, Query, RunSummary, delete_run
+    from .objects import Objects
 
 __all__ = [
     "Decimator",
@@ -13,13 +19,27 @@ __all__ = [
     "Index",
     "LogTail",
     "MetricFeed",
+    "Objects",
     "Query",
     "RunFeed",
     "RunSummary",
     "Series",
     "Update",
     "WorkspaceFolder",
-    "home",
+    "delete_run",
     "project_for",
     "read_tail",
+    "snapshots",
 ]
+
+__getattr__ = names_from(
+    __name__,
+    {
+        "feed": "Decimator LogTail MetricFeed RunFeed Series Update read_tail",
+        "folder": "WorkspaceFolder project_for",
+        "home": "Home",
+        "index": "Index Query RunSummary delete_run",
+        "objects": "Objects",
+        "snapshots": "",
+    },
+)

@@ -84,7 +84,7 @@ class Decimator:
         import numpy
 
         self._np = numpy
-        self._buckets = points // 2
+        self._points = points
         self._width = 1
         self._low = numpy.empty((0, 2))
         self._high = numpy.empty((0, 2))
@@ -100,7 +100,8 @@ class Decimator:
         self.last = float(y[-1])
         self._rest = self._np.concatenate([self._rest, self._np.column_stack([x, y])])
         self._fill_buckets()
-        while len(self._low) > 2 * self._buckets:
+        # A bucket of one point shows one, any other shows two.
+        while len(self._low) * min(self._width, 2) > self._points:
             self._halve()
 
     def series(self) -> Series:

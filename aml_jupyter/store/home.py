@@ -69,6 +69,7 @@ class Home:
                 target = aside / "aml_jupyter" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
+            _compile(aside)
             aside.chmod(0o755)
             try:
                 aside.rename(bundle)
@@ -106,6 +107,15 @@ def _private(folder: Path) -> Path:
             "Set AML_HOME to a folder of your own.",
         )
     return folder
+
+
+def _compile(bundle: Path) -> None:
+    """Compile once, here: containers often forbid Python to write what it compiled."""
+    import compileall
+    import py_compile
+
+    never_stale = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    compileall.compile_dir(bundle, quiet=2, invalidation_mode=never_stale)
 
 
 def _remove(folder: Path) -> None:

@@ -370,7 +370,7 @@ def _last_records(stem: str, offset: int) -> dict[int, tuple[float, float]]:
     }
 
 
-def delete(folder: Path) -> None:
+def delete_run(folder: Path) -> None:
     """Remove a run's folder; a crash on the way leaves nothing that looks like a run."""
     try:
         os.unlink(folder / layout.REQUEST)

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from .experiment import Experiment
-from .run import Run, ScriptRun
-from .submission import Submission
-from .workspace import Workspace, open_run
+from ..lazy import names_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .experiment import Experiment
+    from .run import Run, ScriptRun
+    from .submission import Submission
+    from .workspace import Workspace, open_run
 
 __all__ = ["Experiment", "Run", "ScriptRun", "Submission", "Workspace", "open_run"]
+
+__getattr__ = names_from(
+    __name__,
+    {
+        "experiment": "Experiment",
+        "run": "Run ScriptRun",
+        "submission": "Submission",
+        "workspace": "Workspace open_run",
+    },
+)

@@ -17,9 +17,10 @@ from ..spec import ScriptRunConfig, Source
 from ..store import Query, snapshots
 from ..store.objects import Objects
 from . import submission
-from .run import InteractiveRun, Run, Wanted, open_in, select
+from .run import InteractiveRun, Run, open_in, select
 
 if TYPE_CHECKING:
+    from .run import Wanted
     from .workspace import Workspace
 
 _VIEWS = ("ActiveOnly", "ArchivedOnly", "All")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from .. import runner
+from .. import runner, store
 from ..errors import (
     ActivityFailedException,
     ExperimentExecutionException,
@@ -19,20 +15,26 @@ from ..errors import (
 from ..job import layout, states
 from ..job import run as job_run
 from ..job.events import Facts
-from ..spec import Environment, RunConfiguration, ScriptRunConfig
-from ..store import LogTail, Query, RunSummary, index, snapshots
-from ..store.objects import Objects
 
+# Training code that is run by hand imports this module too, and must not wait for it: what
+# only some methods need is fetched there, and types are for the reader and the type checker.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from ..spec import Environment, ScriptRunConfig
+    from ..store import LogTail, Objects, Query, RunSummary
     from .experiment import Experiment
+
+    Wanted = str | Mapping[str, str | None] | None
 
 __all__ = ["InteractiveRun", "Run", "ScriptRun", "open_in", "select"]
 
 _PAGE = 200
 _POLL = (0.05, 0.5)
 _LOG_ORDER = ("20_", "55_", "60_", "65_", "70_", "75_")
-
-Wanted = str | Mapping[str, str | None] | None
 
 
 class Run(job_run.Run):
@@ -70,7 +72,9 @@ class Run(job_run.Run):
         include_children: bool = False,
     ) -> Iterator[Run]:
         """The runs of an experiment, newest first, as they are asked for."""
-        query = Query(experiment=experiment.name, state=status, top_level=not include_children)
+        query = store.Query(
+            experiment=experiment.name, state=status, top_level=not include_children
+        )
         return select(experiment, query, type, tags, properties)
 
     # Identity and place
@@ -83,6 +87,8 @@ class Run(job_run.Run):
     @property
     def folder(self) -> Path:
         """The run's folder: everything that is true about it."""
+        from pathlib import Path
+
         return Path(self._folder)
 
     @property
@@ -97,6 +103,8 @@ class Run(job_run.Run):
 
     def get_environment(self) -> Environment | None:
         """The environment the run was submitted with; None for an interactive run."""
+        from ..spec import RunConfiguration
+
         definition = self._request.get("definition")
         return RunConfiguration.from_definition(definition).environment if definition else None
 
@@ -164,7 +172,7 @@ class Run(job_run.Run):
             )
         for child in list(self.get_children()):
             child.delete()
-        index.delete(self.folder)
+        store.delete_run(self.folder)
         self._experiment.workspace.folder.note(self.id)
 
     # Children
@@ -178,7 +186,7 @@ class Run(job_run.Run):
         status: str | None = None,
     ) -> Iterator[Run]:
         """The children, newest first, as they are asked for."""
-        query = Query(parent=self.id, state=None if recursive else status)
+        query = store.Query(parent=self.id, state=None if recursive else status)
         for child in select(self._experiment, query):
             if _matches(child, type, tags, properties) and status in (None, child.status):
                 yield child
@@ -214,9 +222,11 @@ class Run(job_run.Run):
             raise UserErrorException(
                 f"Run {self.id} has a snapshot already.", "A run has one snapshot."
             )
+        from pathlib import Path
+
         path = Path(file_or_folder_path)
         files = {path.name: path.read_bytes()} if path.is_file() else {}
-        snapshot = snapshots.take(None if files else path, self._objects(), files=files)
+        snapshot = store.snapshots.take(None if files else path, self._objects(), files=files)
         self.add_properties({"ContentSnapshotId": snapshot.id})
         return snapshot.id
 
@@ -227,12 +237,16 @@ class Run(job_run.Run):
             raise UserErrorException(
                 f"Run {self.id} has no snapshot.", "Interactive runs may be made without one."
             )
+        from pathlib import Path
+
         folder = Path(path or ".")
         folder.mkdir(parents=True, exist_ok=True)
-        return str(snapshots.zip_to(snapshot_id, self._objects(), folder / f"{snapshot_id}.zip"))
+        return str(
+            store.snapshots.zip_to(snapshot_id, self._objects(), folder / f"{snapshot_id}.zip")
+        )
 
     def _objects(self) -> Objects:
-        return Objects(self._experiment.workspace.folder.objects)
+        return store.Objects(self._experiment.workspace.folder.objects)
 
     # Shared
 
@@ -255,6 +269,8 @@ class Run(job_run.Run):
         self._append("archive", archived=False)
 
     def _repr_html_(self) -> str:
+        import html
+
         cells = {
             "Experiment": self._experiment.name,
             "Id": self.id,
@@ -378,7 +394,7 @@ class _Stream:
             return None
         name = f"azureml-logs/{path.name}"
         print(f"\nStreaming {name}\n{'=' * (len(name) + 10)}\n")
-        self._tails[path.name] = LogTail(path)
+        self._tails[path.name] = store.LogTail(path)
         return self._tails[path.name]
 
     @staticmethod

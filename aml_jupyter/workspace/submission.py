@@ -23,6 +23,7 @@ from ..errors import (
 )
 from ..job.run import text_values
 from ..spec import (
+    MAX_DURATION_SECONDS_DEFAULT,
     JobSpec,
     RunConfiguration,
     RunRequest,
@@ -31,8 +32,9 @@ from ..spec import (
     argument_strings,
     process_variables,
 )
-from ..store import WorkspaceFolder, home, snapshots
+from ..store import WorkspaceFolder, snapshots
 from ..store.gitfacts import GitFacts
+from ..store.home import home
 from ..store.objects import Objects
 from ..store.progress import Progress, shown_progress
 from ..store.source import look_through
@@ -70,7 +72,7 @@ class Submission:
             f"python       {self.environment.interpreter}",
             f"target       {self.config.target}",
         ]
-        if self.job.max_seconds:
+        if 0 < self.job.max_seconds < MAX_DURATION_SECONDS_DEFAULT:
             lines.append(f"at most      {self.job.max_seconds:g} s")
         lines += [f"tag          {key} = {value}" for key, value in self.tags.items()]
         return "\n".join([*lines, "", str(self._backend_plan())])

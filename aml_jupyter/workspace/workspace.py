@@ -11,7 +11,8 @@ from typing import Any
 
 from ..errors import UserErrorException, WorkspaceException
 from ..job import layout
-from ..store import Index, Query, RunSummary, WorkspaceFolder, home, project_for
+from ..store import Index, Query, RunSummary, WorkspaceFolder, project_for
+from ..store.home import home
 from ..store.progress import shown_progress
 from .experiment import Experiment
 from .run import Run, open_in
