@@ -356,12 +356,17 @@ def _has(facts: Mapping[str, str | None], wanted: Wanted) -> bool:
 def _failed(run: Run, details: Mapping[str, Any]) -> ActivityFailedException:
     import json
 
-    error = details.get("error") or {"error": {"code": "UserError", "message": "unknown"}}
-    shown = {"error": {key: error["error"].get(key) for key in ("code", "message")}}
+    error = _brief(details.get("error"))
     return ActivityFailedException(
-        f"Run {run.id} failed: {error['error'].get('message')}\n{json.dumps(shown, indent=4)}",
+        f"Run {run.id} failed: {error['error']['message']}\n{json.dumps(error, indent=4)}",
         f"Its log: {run.folder / layout.DRIVER_LOG}",
     )
+
+
+def _brief(error: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """An error as v1 prints it: without the traceback and log that were just on the screen."""
+    inner = (error or {}).get("error") or {}
+    return {"error": {key: inner.get(key) for key in ("code", "message")}}
 
 
 class _Stream:
@@ -410,6 +415,7 @@ class _Stream:
         import json
 
         details = self._run.get_details()
-        for name in ("warnings", "error"):
-            if details.get(name):
-                print(f"{name.capitalize()}:\n{json.dumps(details[name], indent=4)}\n")
+        if details.get("warnings"):
+            print(f"Warnings:\n{json.dumps(details['warnings'], indent=4)}\n")
+        if details.get("error"):
+            print(f"Error:\n{json.dumps(_brief(details['error']), indent=4)}\n")
