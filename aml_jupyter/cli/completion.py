@@ -1,0 +1,158 @@
+"""``aml completion``: what the Tab key offers.
+
+The scripts only ask back: ``aml completion words WORD… CURRENT`` prints what may stand in the
+place of the last word. Nothing printed means that the shell offers file names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+
+from ..errors import AmlError
+from ..job import states
+from . import COMMANDS as ALL_COMMANDS
+from . import OK, parser_for
+from .parser import Command, Parser
+from .present import print_json
+
+_NEWEST = 100
+
+_BASH = """\
+_aml() {
+    local IFS=$'\\n'
+    COMPREPLY=($(compgen -W "$(aml completion words "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" \\
+        -- "${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o bashdefault -o default -F _aml aml
+"""
+
+_ZSH = """\
+#compdef aml
+_aml() {
+    local -a found
+    found=(${(f)"$(aml completion words "${(@)words[2,CURRENT]}" 2>/dev/null)"})
+    if (( $#found )); then compadd -a found; else _files; fi
+}
+compdef _aml aml
+"""
+
+_FISH = """\
+function __aml_words
+    set -l words (commandline -opc) (commandline -ct)
+    set -l found (aml completion words $words[2..-1] 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c aml -f -a '(__aml_words)'
+"""
+
+_SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+
+
+def _arguments(parser: Parser) -> None:
+    parser.add_argument("shell", choices=[*_SCRIPTS, "words"], metavar="{bash,zsh,fish}")
+    parser.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def _completion(options: argparse.Namespace) -> int:
+    if options.shell == "words":
+        for word in candidates(options.words or [""]):
+            print(word)
+    elif options.json:
+        print_json({"shell": options.shell, "script": _SCRIPTS[options.shell]})
+    else:
+        print(_SCRIPTS[options.shell], end="")
+    return OK
+
+
+def candidates(words: list[str]) -> list[str]:
+    """What may stand in the place of the last word; none where only a file may."""
+    *before, current = words
+    if not before:
+        found: Iterable[str] = [*ALL_COMMANDS, "--help", "--version"]
+    elif before[0] not in ALL_COMMANDS:
+        found = []
+    else:
+        found = _within(before[0], before[-1], current)
+    return [word for word in found if word.startswith(current)]
+
+
+def _within(name: str, previous: str, current: str) -> Iterable[str]:
+    parser = parser_for(name)
+    option = next((a for a in parser.actions if previous in a.option_strings), None)
+    if option is not None and option.nargs != 0:
+        return _asked(_VALUES.get(option.dest, _nothing))
+    if current.startswith("-"):
+        return sorted(parser.flags)
+    place = next((a for a in parser.actions if not a.option_strings), None)
+    if place is None:
+        return sorted(parser.flags)
+    if place.choices is not None:
+        return [str(choice) for choice in place.choices if choice != "words"]
+    return _asked(_runs) if place.dest in ("run", "runs") else []
+
+
+def _asked(ask: Callable[[], Iterable[str]]) -> list[str]:
+    """An answer from the workspace; where there is none, nothing is offered and nothing said."""
+    try:
+        return list(ask())
+    except (AmlError, OSError):
+        return []
+
+
+def _runs() -> Iterable[str]:
+    from .finding import LAST, workspace_here
+
+    return [LAST, *(run.id for run in workspace_here().runs(_NEWEST))]
+
+
+def _experiments() -> Iterable[str]:
+    from .finding import workspace_here
+
+    return sorted(workspace_here().experiments)
+
+
+def _targets() -> Iterable[str]:
+    from .finding import workspace_here
+
+    return sorted(workspace_here().targets())
+
+
+def _metrics() -> Iterable[str]:
+    from .finding import workspace_here
+
+    return sorted({name for run in workspace_here().runs(_NEWEST) for name in run.metrics})
+
+
+def _states() -> Iterable[str]:
+    return sorted(states.ALL)
+
+
+def _nothing() -> Iterable[str]:
+    return []
+
+
+_VALUES: Mapping[str, Callable[[], Iterable[str]]] = {
+    "experiment": _experiments,
+    "target": _targets,
+    "state": _states,
+    "by": _metrics,
+    "metrics": _metrics,
+}
+
+COMMANDS = {
+    "completion": Command(
+        _arguments,
+        _completion,
+        (
+            'eval "$(aml completion bash)"      in ~/.bashrc',
+            'eval "$(aml completion zsh)"       in ~/.zshrc, after compinit',
+            "aml completion fish | source       in ~/.config/fish/config.fish",
+        ),
+        usage="{bash,zsh,fish}",
+    ),
+}
