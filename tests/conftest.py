@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,10 +120,21 @@ def stop_runner(home: Path) -> None:
         if runner is None or runner.environ().get("AML_HOME") != str(home):
             return
         runner.terminate()
-        try:
-            runner.wait(3)
-        except psutil.TimeoutExpired:
+        if not _is_gone(runner, 3):
             runner.kill()
-            runner.wait(3)
+            assert _is_gone(runner, 3), f"runner {runner.pid} cannot be ended"
     except (FileNotFoundError, psutil.NoSuchProcess):
         return
+
+
+def _is_gone(process: psutil.Process, seconds: float) -> bool:
+    """Wait for a process to end; one that nobody has reaped yet has ended."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.01)
+    return False

@@ -12,10 +12,9 @@ from .. import runner
 from ..errors import UserErrorException, WorkspaceException
 from ..job import events, layout, states
 from ..job.process import is_alive
-from ..store import RunSummary, WorkspaceFolder
+from ..store import RunSummary
 from ..store.index import last_values
 from ..workspace import Run, Workspace
-from ..workspace.workspace import _find_config
 
 LAST = "last"
 _LOOK_AFTER = 5.0
@@ -24,12 +23,13 @@ _LOOK_AFTER = 5.0
 def workspace_here() -> Workspace:
     """The workspace of the project here. Looking at runs never makes one."""
     here = Path.cwd()
-    if WorkspaceFolder.find(here) is None and _find_config(here) is None:
+    workspace = Workspace.find(here)
+    if workspace is None:
         raise WorkspaceException(
             f"There is no workspace in {here} or above it.",
             "Change to the folder of your project; the first `aml run` makes a workspace there.",
         )
-    return Workspace.from_config()
+    return workspace
 
 
 def find_run(workspace: Workspace, run_id: str) -> Run:

@@ -101,7 +101,7 @@ def _page(
         limit=limit,
         offset=offset,
     )
-    return workspace._index().find(query)
+    return workspace.find_runs(query)
 
 
 def _has(run: RunSummary, key: str, value: str) -> bool:

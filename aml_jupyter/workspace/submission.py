@@ -68,7 +68,7 @@ class Submission:
         lines = [
             f"experiment   {self.experiment}",
             f"runs         {what} {' '.join(self.job.arguments)}".rstrip(),
-            f"from         {where} ({files} files, {size / 1e6:.1f} MB)",
+            f"from         {where} ({files} file{'s' if files != 1 else ''}, {size / 1e6:.1f} MB)",
             f"python       {self.environment.interpreter}",
             f"target       {self.config.target}",
         ]

@@ -67,14 +67,20 @@ class Workspace:
             raise UserErrorException(
                 f"There is no file or folder {start}.", "Leave path out to look from here upwards."
             )
+        found = Workspace.find(start)
+        return found or Workspace._at(WorkspaceFolder.create(project_for(start)))
+
+    @staticmethod
+    def find(path: str | os.PathLike[str] | None = None) -> Workspace | None:
+        """The workspace that :meth:`from_config` would find; None where it would make one."""
+        start = Path(path or ".")
         config = _find_config(start)
         if config is None:
-            folder = WorkspaceFolder.find(start) or WorkspaceFolder.create(project_for(start))
-            return Workspace._at(folder)
+            folder = WorkspaceFolder.find(start)
+            return Workspace._at(folder) if folder else None
         facts = _read_config(config)
-        project = (
-            config.parent if config.parent.name not in _CONFIG_FOLDERS else config.parent.parent
-        )
+        above = config.parent
+        project = above.parent if above.name in _CONFIG_FOLDERS else above
         return Workspace._at(_named(facts, project) or WorkspaceFolder.create(project, **facts))
 
     @staticmethod
@@ -253,6 +259,10 @@ class Workspace:
             limit=limit,
             **more,
         )
+        return self.find_runs(query)
+
+    def find_runs(self, query: Query) -> Sequence[RunSummary]:
+        """The runs that a query asks for, one line each."""
         return self._index().find(query)
 
     def reindex(self) -> int:
