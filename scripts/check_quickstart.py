@@ -25,6 +25,7 @@ from aml_jupyter.runner.client import stop_runner
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 NAME = "quickstart.ipynb"
 CELL_LIMIT = 300
+EXPECTED_RUNS = 2
 RESTART = "restart-kernel"
 
 
@@ -89,9 +90,9 @@ def bad_runs(project: Path) -> Iterator[str]:
     if listed.returncode:
         yield f"`aml runs --json` failed:\n{listed.stderr}"
         return
-    runs = json.loads(listed.stdout)
-    if not runs:
-        yield "The notebook left no run."
+    runs = json.loads(listed.stdout)["runs"]
+    if len(runs) != EXPECTED_RUNS:
+        yield f"The notebook left {len(runs)} runs, not {EXPECTED_RUNS}."
     for run in runs:
         print(f"  {run['id']}  {run['status']}  {run['metrics']}")
         if run["status"] != "Completed":

@@ -101,7 +101,7 @@ def _page(
         limit=limit,
         offset=offset,
     )
-    return workspace.find_runs(query)
+    return list(workspace.find_runs(query))
 
 
 def _has(run: RunSummary, key: str, value: str) -> bool:

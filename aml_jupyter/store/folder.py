@@ -48,6 +48,12 @@ class WorkspaceFolder:
         return cls(root)
 
     @classmethod
+    def at(cls, project: Path) -> WorkspaceFolder | None:
+        """The workspace of ``project`` itself, if it has one."""
+        root = project.absolute() / NAME
+        return cls(root) if (root / "workspace.json").exists() else None
+
+    @classmethod
     def find(cls, start: Path) -> WorkspaceFolder | None:
         """The workspace of the nearest folder at or above ``start``."""
         start = start.absolute()

@@ -63,12 +63,12 @@ class Submission:
 
     def __str__(self) -> str:
         files, size = self._size()
-        where = self.source.directory or "the cell"
+        where, plural = self.source.directory or "the cell", "" if files == 1 else "s"
         what = self.job.command or self.job.script or ""
         lines = [
             f"experiment   {self.experiment}",
             f"runs         {what} {' '.join(self.job.arguments)}".rstrip(),
-            f"from         {where} ({files} file{'s' if files != 1 else ''}, {size / 1e6:.1f} MB)",
+            f"from         {where} ({files} file{plural}, {size / 1e6:.1f} MB)",
             f"python       {self.environment.interpreter}",
             f"target       {self.config.target}",
         ]

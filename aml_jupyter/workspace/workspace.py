@@ -67,21 +67,14 @@ class Workspace:
             raise UserErrorException(
                 f"There is no file or folder {start}.", "Leave path out to look from here upwards."
             )
-        found = Workspace.find(start)
-        return found or Workspace._at(WorkspaceFolder.create(project_for(start)))
+        folder, project, facts = _place(start)
+        return Workspace._at(folder or WorkspaceFolder.create(project, **facts))
 
     @staticmethod
     def find(path: str | os.PathLike[str] | None = None) -> Workspace | None:
         """The workspace that :meth:`from_config` would find; None where it would make one."""
-        start = Path(path or ".")
-        config = _find_config(start)
-        if config is None:
-            folder = WorkspaceFolder.find(start)
-            return Workspace._at(folder) if folder else None
-        facts = _read_config(config)
-        above = config.parent
-        project = above.parent if above.name in _CONFIG_FOLDERS else above
-        return Workspace._at(_named(facts, project) or WorkspaceFolder.create(project, **facts))
+        folder, _, _ = _place(Path(path or "."))
+        return Workspace._at(folder) if folder else None
 
     @staticmethod
     def create(
@@ -307,6 +300,16 @@ def layout_time(when: float) -> str:
     from ..job.run import iso
 
     return iso(when)
+
+
+def _place(start: Path) -> tuple[WorkspaceFolder | None, Path, dict[str, str | None]]:
+    """The workspace for ``start``, if there is one; the project it belongs to, and its names."""
+    config = _find_config(start)
+    if config is None:
+        return WorkspaceFolder.find(start), project_for(start), {}
+    facts, above = _read_config(config), config.parent
+    project = above.parent if above.name in _CONFIG_FOLDERS else above
+    return _named(facts, project) or WorkspaceFolder.at(project), project, facts
 
 
 def _find_config(start: Path) -> Path | None:
