@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ..errors import ExperimentExecutionException
 from ..job import layout
-from ..job.process import is_alive
+from ..job.process import identity, is_alive
 from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, expand, run_variables
-from .processes import end, processes_of
+from .processes import end, processes_of, wake
 
 _NOT_FOR_JOBS = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JPY_INTERRUPT_EVENT")
 
@@ -79,18 +79,24 @@ class LocalBackend(Backend):
         finally:
             os.close(log)
         self._started[folder] = process
-        return {"folder": folder, "launcher": process.pid}
+        return {"folder": folder, "launcher": identity(process.pid)}
 
     def poll(self, handles: Sequence[Handle]) -> list[JobStatus]:
         """What the launcher wrote, else whether it is still there."""
-        return [self._status(str(handle["folder"])) for handle in handles]
+        return [self._status(handle) for handle in handles]
 
     def cancel(self, handle: Handle, force: bool = False) -> bool:
         """Signal every process of the job but its launcher, which stays to tell the end."""
         folder = str(handle["folder"])
-        claim = layout.read_json(os.path.join(folder, layout.CLAIM)) or {}
+        path = os.path.join(folder, layout.CLAIM)
+        claim = layout.read_json(path) or {}
         pids = processes_of(folder, claim.get("pid"))
         end(pids, force)
+        if is_alive(claim):
+            wake([claim["pid"]])  # stopped with the job, it could not tell
+        elif not claim and os.path.exists(path):
+            # The launcher passed the point where the signal is for itself: ask its job.
+            return self.cancel(handle, force)
         return bool(pids)
 
     def read(self, handle: Handle, path: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
@@ -102,13 +108,16 @@ class LocalBackend(Backend):
         except (FileNotFoundError, IsADirectoryError):
             return b""
 
-    def _status(self, folder: str) -> JobStatus:
+    def _status(self, handle: Handle) -> JobStatus:
+        folder = str(handle["folder"])
         own = self._reap(folder)
+        is_starting = own.returncode is None if own else is_alive(handle.get("launcher"))
         claim = layout.read_json(os.path.join(folder, layout.CLAIM))
         if claim is None:
-            if own is None or own.returncode is None:
+            if is_starting:
                 return JobStatus(JobStatus.WAITING)
-            return self._ended(folder, None, own.returncode, "before the script began")
+            code = own.returncode if own else None
+            return self._ended(folder, None, code, "before the script began")
         since = float(claim["t"])
         end_of_job = layout.read_json(os.path.join(folder, layout.EXIT))
         if end_of_job is not None:
@@ -123,9 +132,11 @@ class LocalBackend(Backend):
         written = layout.read_json(os.path.join(folder, layout.EXIT))
         if written is not None:  # it ended properly between two looks
             return JobStatus(JobStatus.ENDED, since, written["code"], written["signal"])
-        if processes_of(folder, claim.get("pid")):
-            return JobStatus(JobStatus.RUNNING, since, detail="its launcher was killed")
         outcome = layout.read_json(os.path.join(folder, layout.OUTCOME)) or {}
+        # A program that has told its end is over, whatever daemons it left behind.
+        goes_on = is_alive(outcome) if outcome else processes_of(folder, claim.get("pid"))
+        if goes_on:
+            return JobStatus(JobStatus.RUNNING, since, detail="its launcher was killed")
         return self._ended(folder, since, outcome.get("code"), "and its launcher was killed")
 
     def _ended(self, folder: str, since: float | None, code: int | None, detail: str) -> JobStatus:

@@ -22,7 +22,7 @@ def processes_of(folder: str, session: int | None) -> list[int]:
     return [
         pid
         for pid in _pids()
-        if pid not in (own, session) and (_session(pid) == session or _carries(pid, mark))
+        if pid not in (own, session) and (_is_in(pid, session) or _carries(pid, mark))
     ]
 
 
@@ -31,8 +31,16 @@ def end(pids: list[int], force: bool) -> None:
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL if force else signal.SIGTERM)
-            if not force:
-                os.kill(pid, signal.SIGCONT)  # a stopped process cannot hear the first
+        except (ProcessLookupError, PermissionError):
+            continue
+    wake(pids)  # a stopped process cannot hear the first signal
+
+
+def wake(pids: list[int]) -> None:
+    """Let processes go on that were stopped."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGCONT)
         except (ProcessLookupError, PermissionError):
             continue
 
@@ -46,11 +54,11 @@ def _pids() -> Iterator[int]:
     yield from psutil.pids()
 
 
-def _session(pid: int) -> int | None:
+def _is_in(pid: int, session: int | None) -> bool:
     try:
-        return os.getsid(pid) if _is_running(pid) else None
+        return session is not None and os.getsid(pid) == session and _is_running(pid)
     except (ProcessLookupError, PermissionError):
-        return None
+        return False
 
 
 def _is_running(pid: int) -> bool:

@@ -105,6 +105,7 @@ class Facts:
         self.error: dict[str, Any] | None = None
         self.warnings: list[dict[str, Any]] = []
         self.cancel_requested = False
+        self.cancel_by: str | None = None
         self.handle: dict[str, Any] | None = None
         self.progress: Event | None = None
         self.archived = False
@@ -115,10 +116,16 @@ class Facts:
         return self.status in states.TERMINAL
 
     def apply(self, event: Event) -> None:
-        """Take one more event into account; kinds from a later version are passed over."""
+        """Take one more event into account; what cannot be understood is passed over.
+
+        It is from a later version, or a disk has spoiled it: the rest of the run is still true.
+        """
         take = getattr(self, f"_on_{event['e']}", None)
         if take is not None:
-            take(event)
+            try:
+                take(event)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                pass
 
     def _on_state(self, event: Event) -> None:
         if self.has_ended:
@@ -139,6 +146,8 @@ class Facts:
 
     def _on_cancel(self, event: Event) -> None:
         if not self.has_ended:
+            if not self.cancel_requested:
+                self.cancel_by = event.get("by")
             self.cancel_requested = True
             self.status = states.CANCEL_REQUESTED
 

@@ -10,20 +10,23 @@ command by a shell.
 
 from __future__ import annotations
 
+# `signal` itself would import `enum`, which costs milliseconds.
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
-from time import time
+from time import sleep, time
 
 from .layout import CLAIM, EXIT, OUTCOME
-from .process import boot_id, started_at
+from .process import boot_id, identity, started_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any, Callable, NoReturn
 
-_EXIT_SIZE = 256
+_ALLOCATED = 4096
 _FLUSH_EVERY = 0.1
 _ERROR_LIMIT = 20_000
+_FOR_THE_JOB = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 
 
 def main(arguments: list[str]) -> None:
@@ -31,10 +34,13 @@ def main(arguments: list[str]) -> None:
     folder, kind, target = arguments[:3]
     if not _claim(folder):
         return
-    report = _allocate_exit(folder)
+    report = _allocate(folder, EXIT)
+    # Signals meant for the job reach the whole session; this process stays to tell the end.
+    former = _signal.pthread_sigmask(_signal.SIG_BLOCK, _FOR_THE_JOB)
     job = os.fork()
     if job:
         _supervise(job, report)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, former)
     os.setpgid(0, 0)
     os.close(report)
     if kind == "command":
@@ -53,9 +59,8 @@ def _claim(folder: str) -> bool:
     """
     path = os.path.join(folder, CLAIM)
     aside = f"{path}.{os.getpid()}"
-    who = f'"pid":{os.getpid()},"started":{started_at(os.getpid()) or 0},"boot":"{boot_id()}"'
     with open(aside, "w") as file:
-        file.write(f'{{{who},"t":{time()!r}}}')
+        file.write(f'{{{_who()},"t":{time()!r}}}')
     try:
         os.link(aside, path)
     except FileExistsError:
@@ -65,19 +70,19 @@ def _claim(folder: str) -> bool:
     return True
 
 
-def _allocate_exit(folder: str) -> int:
-    """Take the room for the exit status now, so that a full disk cannot lose it."""
-    file = os.open(os.path.join(folder, EXIT), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    os.write(file, b" " * _EXIT_SIZE)
+def _who() -> str:
+    """What :func:`.process.identity` says of this process, without an import of ``json``."""
+    return f'"pid":{os.getpid()},"started":{started_at(os.getpid()) or 0},"boot":"{boot_id()}"'
+
+
+def _allocate(folder: str, name: str) -> int:
+    """Take the room for a small file now, so that a full disk cannot lose it."""
+    file = os.open(os.path.join(folder, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    os.write(file, b" " * _ALLOCATED)
     return file
 
 
 def _supervise(job: int, report: int) -> NoReturn:
-    import signal
-
-    # Signals meant for the job reach the whole session; this process stays to tell the end.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
     while True:
         try:
             status = os.waitpid(job, 0)[1]
@@ -87,7 +92,7 @@ def _supervise(job: int, report: int) -> NoReturn:
     code = str(os.WEXITSTATUS(status)) if os.WIFEXITED(status) else "null"
     number_text = str(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else "null"
     text = f'{{"code":{code},"signal":{number_text},"t":{time()!r}}}'
-    os.pwrite(report, text.encode().ljust(_EXIT_SIZE), 0)
+    os.pwrite(report, text.encode().ljust(_ALLOCATED), 0)
     os._exit(0)
 
 
@@ -96,6 +101,7 @@ def _supervise(job: int, report: int) -> NoReturn:
 
 def _run_script(folder: str, script: str, arguments: list[str]) -> None:
     """Become ``python script arguments…``, and note what ended it."""
+    os.close(_allocate(folder, OUTCOME))
     _keep_flushing()
     path = os.path.abspath(script) if sys.version_info >= (3, 9) else script
     sys.argv = [script, *arguments]
@@ -104,19 +110,23 @@ def _run_script(folder: str, script: str, arguments: list[str]) -> None:
     sys.path[:1] = [here] if here == root else [here, root]
     if bundle not in sys.path:
         sys.path.append(bundle)
-    code, program = 0, os.getpid()
+    code, program, told = 0, os.getpid(), False
     try:
         _execute(path)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
-    except BaseException as error:  # noqa: BLE001 - whatever ends the program ends here
-        code = 1
+    except BaseException as error:  # whatever ends the program ends here
+        code, told = 1, True
         _report(folder if os.getpid() == program else "", error)
+        if type(error) is KeyboardInterrupt:
+            # Python then ends by the signal itself; it has been printed, though.
+            sys.excepthook = lambda *_: None
+            raise
     finally:
         # A child that the program forked may come out here too; only one process tells.
-        if os.getpid() == program and not os.path.exists(os.path.join(folder, OUTCOME)):
-            _write_outcome(folder, f'{{"code":{code}}}')
+        if os.getpid() == program and not told:
+            _write_outcome(folder, lambda _: f'{{"code":{code},{_who()}}}')
     if code:
         sys.exit(code)
 
@@ -129,15 +139,17 @@ def _execute(path: str) -> None:
     program.__file__ = path
     program.__builtins__ = sys.modules["builtins"]  # type: ignore[attr-defined]
     program.__dict__.update(__cached__=None, __package__=None)
+    kind_of_file: Any = type(sys.modules[__name__].__loader__)
+    program.__loader__ = kind_of_file("__main__", path)
+    if sys.version_info < (3, 14):
+        program.__annotations__ = {}
     sys.modules["__main__"] = program
     exec(compile(source, path, "exec", dont_inherit=True), program.__dict__)
 
 
 def _report(folder: str, error: BaseException) -> None:
     """Print the error as Python would, without the launcher's frames, and keep it."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
+    trace = _without_launcher(error.__traceback__)
     error = error.with_traceback(trace)
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
     try:
@@ -146,69 +158,126 @@ def _report(folder: str, error: BaseException) -> None:
         pass
     try:
         sys.excepthook(type(error), error, trace)
-    except Exception:  # noqa: BLE001 - a broken hook of the program's must not hide its error
+    except Exception as broken:  # noqa: BLE001 - a hook of the program's must not hide its error
+        broken.__context__ = None
+        sys.stderr.write("Error in sys.excepthook:\n")
+        broken = broken.with_traceback(_without_launcher(broken.__traceback__))
+        sys.__excepthook__(type(broken), broken, broken.__traceback__)
+        sys.stderr.write("\nOriginal exception was:\n")
         sys.__excepthook__(type(error), error, trace)
     if folder:
-        _write_outcome(folder, _describe(error, trace))
+        _write_outcome(folder, lambda limit: _describe(error, trace, limit))
 
 
-def _describe(error: BaseException, trace: Any) -> str:
+def _without_launcher(trace: Any) -> Any:
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return trace
+
+
+def _describe(error: BaseException, trace: Any, limit: int) -> str:
     import json
     import traceback
 
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - the class is the program's own
+        message = f"<{type(error).__name__} that cannot be shown>"
     lines = traceback.format_exception(type(error), error, trace)
     frames = traceback.extract_tb(trace)
     where = frames[-1] if frames else None
     return json.dumps(
         {
+            **identity(),
             "code": 1,
             "type": type(error).__name__,
-            "message": str(error)[:_ERROR_LIMIT],
-            "traceback": "".join(lines)[-_ERROR_LIMIT:],
+            "message": message[:limit],
+            "traceback": "".join(lines)[-limit:],
             "file": where.filename if where else getattr(error, "filename", None),
             "line": where.lineno if where else getattr(error, "lineno", None),
         }
     )
 
 
-def _write_outcome(folder: str, text: str) -> None:
+def _write_outcome(folder: str, describe: Callable[[int], str]) -> None:
     """What the program itself says of its end; the exit status counts, this explains it."""
     path = os.path.join(folder, OUTCOME)
     try:
-        with open(f"{path}.tmp", "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
+        with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+            file.write(describe(_ERROR_LIMIT))
         os.replace(f"{path}.tmp", path)
-    except OSError:  # a full disk: the exit status is safe, the log has the traceback
-        pass
+    except OSError:
+        _overwrite(path, describe)
+
+
+def _overwrite(path: str, describe: Callable[[int], str]) -> None:
+    """On a full disk there still is the room that was taken at the start."""
+    for limit in (600, 60):
+        text = describe(limit).encode()
+        if len(text) <= _ALLOCATED:
+            try:
+                os.unlink(f"{path}.tmp")
+                with open(path, "r+b") as file:
+                    file.write(text.ljust(_ALLOCATED))
+            except OSError:  # not even that: the log has the traceback, if it had room
+                pass
+            return
 
 
 def _keep_flushing() -> None:
     """Let the log show prints within a tenth of a second without a ``write`` for each line.
 
-    A thread below ``threading``'s notice does it, and steps aside while the program forks.
+    A thread below ``threading``'s notice does it. It ends when the program forks for the first
+    time: a fork among threads is dangerous, and Python 3.12 warns of it. It ends before Python
+    does, too, which would abort if the thread were just flushing.
     """
-    import _thread
-    from time import sleep
+    from _thread import allocate_lock, get_native_id, start_new_thread
 
     streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
-    lock = _thread.allocate_lock()
-    os.register_at_fork(
-        before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
-    )
-
-    def flush(stream: Any | None) -> bool:
-        try:
-            with lock:
-                stream.flush()  # type: ignore[union-attr]
-        except ValueError:  # the program closed it
-            return False
-        except OSError:  # a full disk is told to the program at its own next write
-            return True
-        return True
+    alive, go_on, thread = allocate_lock(), allocate_lock(), [0]
 
     def keep_flushing() -> None:
-        while streams:
-            sleep(_FLUSH_EVERY)
-            streams[:] = [stream for stream in streams if flush(stream)]
+        thread[0] = get_native_id()
+        while streams and not go_on.acquire(True, _FLUSH_EVERY):
+            streams[:] = [stream for stream in streams if _flush(stream)]
+        alive.release()
 
-    _thread.start_new_thread(keep_flushing, ())
+    def end_thread() -> None:
+        if not go_on.locked():
+            return
+        go_on.release()
+        with alive:
+            pass
+        # The thread's last line of Python is not yet its end.
+        for _ in range(100):
+            if not os.path.exists(f"/proc/self/task/{thread[0]}"):
+                return
+            sleep(0.0001)
+
+    import atexit
+
+    atexit.register(end_thread)
+    go_on.acquire()
+    alive.acquire()
+    start_new_thread(keep_flushing, ())
+    os.register_at_fork(before=end_thread, after_in_parent=lambda: _write_lines(streams))
+
+
+def _flush(stream: Any) -> bool:
+    """Flush, and tell whether it is worth trying again later."""
+    try:
+        stream.flush()
+    except ValueError:  # the program closed it
+        return False
+    except OSError:  # a full disk is told to the program at its own next write
+        return True
+    return True
+
+
+def _write_lines(streams: list[Any]) -> None:
+    """From here on, write each line when it is complete."""
+    while streams:
+        try:
+            streams.pop().reconfigure(line_buffering=True)
+        except (OSError, ValueError):
+            continue

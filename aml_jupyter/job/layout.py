@@ -37,6 +37,17 @@ def guid() -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
+def check_run_id(run_id: str) -> str:
+    """``run_id`` if it can name a run, and so a folder."""
+    fits = isinstance(run_id, str) and 0 < len(run_id) <= 256 and run_id[0] not in ".-"
+    if not fits or not all(c.isascii() and (c.isalnum() or c in "_.-") for c in run_id):
+        raise UserErrorException(
+            f"{run_id!r} is not an id for a run.",
+            "Use at most 256 letters, digits, _, - and dots, starting with a letter or digit.",
+        )
+    return run_id
+
+
 def write_json(path: str, content: Any) -> None:
     """Replace ``path`` by ``content`` as JSON, whole or not at all."""
     import json
@@ -59,7 +70,7 @@ def read_json(path: str) -> Any:
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
 
 

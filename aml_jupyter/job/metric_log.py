@@ -190,9 +190,10 @@ def scalar(name: str, value: Any) -> float | int | bool | str | None:
         raise _not_a_scalar(name, value)
     if isinstance(value, (bool, int, float, str)):
         return _plain(value)
-    item = getattr(value, "item", None)
-    if (item is not None and getattr(value, "size", 1) in (0, 1)) or _is_single(value):
-        return scalar(name, item()) if item is not None else repr(value)
+    if hasattr(value, "item") and _is_single(value):
+        return scalar(name, value.item())
+    if isinstance(value, (bytes, bytearray)):
+        return repr(value)
     if hasattr(value, "__iter__") or hasattr(value, "__array__"):
         raise _not_a_scalar(name, value)
     return repr(value)
@@ -206,9 +207,9 @@ def _plain(value: Any) -> float | int | bool | str:
 
 
 def _is_single(value: Any) -> bool:
-    """Torch tensors have ``numel`` where numpy has ``size``."""
+    """Torch tensors have ``numel()`` where numpy has ``size``."""
     count = getattr(value, "numel", None)
-    return count is not None and count() == 1
+    return bool((getattr(value, "size", None) if count is None else count()) == 1)
 
 
 def _not_a_scalar(name: str, value: Any) -> UserErrorException:
@@ -220,7 +221,10 @@ def _not_a_scalar(name: str, value: Any) -> UserErrorException:
 
 def _step(step: Any) -> int:
     try:
-        return int(step)
+        number = int(step)
+        if number in _INTEGERS:
+            return number
+        raise ValueError(step)
     except (TypeError, ValueError):
         raise UserErrorException(
             f"step= is a whole number, not {step!r}.", "Leave it out to count the calls."

@@ -5,8 +5,8 @@ Each process that logs has three files of its own, so nobody ever waits for anyb
 ``<writer>.bin``
     A 32-byte header, then 32-byte records: step, time, value, metric id, kind. The file is
     allocated ahead and mapped, so that logging is a few stores to memory which the kernel
-    keeps even when the process is killed in the next instruction. The id is stored last and
-    is never 0: a record exists once its id does.
+    keeps even when the process is killed in the next instruction. The kind is stored last and
+    is never 0: a record exists once its kind does.
 ``<writer>.names``
     One JSON string a line; a metric's id is its line number.
 ``<writer>.jsonl``
@@ -46,6 +46,9 @@ _FLOAT_RECORD = struct.Struct("<qddII")
 _INTEGER_RECORD = struct.Struct("<qdqII")
 _FIRST_ALLOCATION = 1 << 16
 _LARGEST_STEP = 1 << 24
+_PIECE = 1 << 20
+_LONGEST_GAP = 1024
+_OPEN_SLOT = 1.0
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "9p", "afs", "ceph", "lustre", "gpfs"}
@@ -63,13 +66,15 @@ class MetricWriter:
 
     def __init__(self, folder: str, mapped: bool | None = None) -> None:
         self._folder = folder
-        self._mapped = is_mapping_safe(folder) if mapped is None else mapped
+        self._asked = mapped
+        self._mapped = True
+        self._hears_forks = False
         self._reset()
-        os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
         self._stem = ""
         self._ids: dict[str, int] = {}
+        self._named = (0, 0)
         self._slots = itertools.count(1)
         self._map: Any = bytearray()
         self._growing = RLock()
@@ -85,7 +90,7 @@ class MetricWriter:
             slot = next(self._slots) * SIZE
             try:
                 _FLOAT_RECORD.pack_into(self._map, slot, NO_STEP, time(), value, metric, FLOAT)
-            except struct.error:
+            except (struct.error, ValueError):  # the mapping is too short, or was just closed
                 self._store(slot, _FLOAT_RECORD.pack(NO_STEP, time(), value, metric, FLOAT))
             return
         metric = self._ids.get(name) or self._new_id(name)
@@ -106,7 +111,7 @@ class MetricWriter:
             entry["description"] = description
         line = (json.dumps(entry, separators=(",", ":")) + "\n").encode()
         if self._other < 0:
-            self._other = self._open(".jsonl", os.O_APPEND)
+            self._other = self._open(".jsonl")
         self._append(self._other, line)
 
     def flush(self) -> None:
@@ -116,18 +121,26 @@ class MetricWriter:
         """Give back what was allocated ahead; logging again simply goes on."""
         with self._growing:
             if self._file >= 0 and self._mapped:
-                self._map = bytearray()
+                mapping, self._map = self._map, bytearray()
+                # Closed before it is cut: another thread that still has it gets an error from
+                # Python, which it takes for a short mapping, and never a SIGBUS.
+                if isinstance(mapping, mmap.mmap):
+                    mapping.close()
                 trim(self._file)
 
     def _store(self, slot: int, record: bytes) -> None:
-        while self._mapped and slot + SIZE > len(self._map):
+        while self._mapped:
+            mapping = self._map
+            try:
+                if slot + SIZE <= len(mapping):
+                    # The half that holds the kind goes last: it is what makes the record exist.
+                    mapping[slot : slot + SIZE - 8] = record[:-8]
+                    mapping[slot + SIZE - 8 : slot + SIZE] = record[-8:]
+                    return
+            except ValueError:  # closed by another thread
+                continue
             self._grow(slot)
-        if self._mapped:
-            # The half that holds the id goes last: it is what makes the record exist.
-            self._map[slot : slot + SIZE - 8] = record[:-8]
-            self._map[slot + SIZE - 8 : slot + SIZE] = record[-8:]
-        else:
-            self._append(self._file, record)
+        self._append(self._file, record)
 
     def _grow(self, slot: int) -> None:
         """Allocate before mapping: on a full disk this is an error here, never a SIGBUS later."""
@@ -162,7 +175,6 @@ class MetricWriter:
         self._mapped = False
         self._map = bytearray()
         os.ftruncate(self._file, slot)
-        os.lseek(self._file, slot, os.SEEK_SET)
 
     def _new_id(self, name: str) -> int:
         if type(name) is not str or not name:
@@ -170,37 +182,67 @@ class MetricWriter:
                 f"A metric's name is a non-empty string, not {name!r}.",
                 "Use for example run.log('loss', value).",
             )
+        with self._growing:
+            if self._file < 0:
+                self._begin()
+            # Only with its name on disk may a record carry an id.
+            return self._ids.get(name) or self._write_name(name)
+
+    def _write_name(self, name: str) -> int:
         import json
 
-        if self._file < 0:
-            self._begin()
-        self._append(self._names, (json.dumps(name) + "\n").encode())
-        # Only now may a record carry the id: a reader must find the name behind it.
-        self._ids[name] = len(self._ids) + 1
+        line = (json.dumps(name) + "\n").encode()
+        self._append(self._names, line)
+        known, size = self._named
+        now = os.fstat(self._names).st_size
+        if now == size + len(line):
+            self._ids.setdefault(name, known + 1)
+            self._named = (known + 1, now)
+        else:  # a signal handler named something in between: the file says who got which line
+            names = read_names(self._stem)
+            self._ids.update((each, number) for number, each in enumerate(names, start=1))
+            self._named = (len(names), now)
         return self._ids[name]
 
     def _begin(self) -> None:
-        self._names = self._open(".names", os.O_APPEND)
-        self._file = self._open(".bin", 0)
-        self._append(self._file, HEADER)
+        names, file = self._open(".names"), self._open(".bin")
+        if self._file < 0:
+            self._append(file, HEADER)
+            self._names, self._file = names, file
 
-    def _open(self, suffix: str, flags: int) -> int:
+    def _open(self, suffix: str) -> int:
         if not self._stem:
+            self._choose_stem()
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return os.open(f"{self._stem}{suffix}", flags, 0o644)
+
+    def _choose_stem(self) -> None:
+        try:
             os.makedirs(self._folder, exist_ok=True)
-            unique = f"{int(time() * 1000):012x}-{os.getpid()}-{os.urandom(2).hex()}"
-            self._stem = os.path.join(self._folder, unique)
-        return os.open(
-            f"{self._stem}{suffix}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o644
-        )
+        except OSError as error:
+            raise full_disk(error, self._folder) from error
+        if not self._hears_forks:
+            # Here and not earlier: most handles on runs never log, and this is never undone.
+            self._hears_forks = True
+            os.register_at_fork(after_in_child=self._reset)
+            self._mapped = is_mapping_safe(self._folder) if self._asked is None else self._asked
+        unique = f"{int(time() * 1000):012x}-{os.getpid()}-{os.urandom(2).hex()}"
+        stem = os.path.join(self._folder, unique)
+        # A signal handler or a thread may have come first; nothing is called in between here.
+        if not self._stem:
+            self._stem = stem
 
     def _append(self, file: int, data: bytes) -> None:
-        try:
-            written = os.write(file, data)
-        except OSError as error:
-            raise full_disk(error, f"{self._stem}.bin") from error
-        if written != len(data):
-            cut_short = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            raise full_disk(cut_short, f"{self._stem}.bin")
+        """Write all of ``data`` or nothing: what follows must not begin in a broken record."""
+        with self._growing:
+            try:
+                written = os.write(file, data)
+                if written == len(data):
+                    return
+                os.ftruncate(file, os.fstat(file).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as error:
+                raise full_disk(error, f"{self._stem}.bin") from error
 
 
 def trim(file: int) -> None:
@@ -262,29 +304,51 @@ def read_records(stem: str, offset: int = 0, final: bool = False) -> tuple[bytes
 
     A slot taken but not yet filled by another thread ends what is read, until it is filled or
     clearly never will be; such slots come back as all zeros and are to be skipped.
+    ``final`` is for a file that nobody writes to any more: it gives all there is.
     """
     offset = max(offset, SIZE)
+    now = time()
     try:
         with open(f"{stem}.bin", "rb") as file:
             file.seek(offset)
-            data = file.read()
+            data = _until_unwritten(file)
     except FileNotFoundError:
         return b"", offset
+    # The last byte of a record that is not 0 belongs to its kind.
+    data = data[: -(-len(data.rstrip(b"\0")) // SIZE) * SIZE]
     data = data[: len(data) // SIZE * SIZE]
-    end = _written(array("I", data)[6::8], final) * SIZE
+    end = len(data) if final else _settled(data, now) * SIZE
     return data[:end], offset + end
 
 
-def _written(ids: array[int], final: bool) -> int:
+def _until_unwritten(file: Any) -> bytes:
+    """What was written; megabytes of zeros allocated ahead are not read to find its end."""
+    pieces = []
+    while True:
+        pieces.append(file.read(_PIECE))
+        if len(pieces[-1]) < _PIECE or not any(pieces[-1][-_LONGEST_GAP * SIZE :]):
+            return b"".join(pieces)
+
+
+def _settled(data: bytes, now: float) -> int:
+    """How many records from the first on are not about to change.
+
+    Reading takes time as well: what follows an empty slot may have been written after that
+    slot was read. Only an old record behind it proves that its thread has died.
+    """
+    kinds, times = array("I", data)[7::8], array("d", data)[1::4]
     try:
-        hole = ids.index(0)
+        hole = kinds.index(0)
     except ValueError:
-        return len(ids)
-    after = len(ids)
-    while after > hole and ids[after - 1] == 0:
-        after -= 1
-    # A slot left open by a thread that died is passed over once many came after it.
-    return after if final or after - hole > 64 else hole
+        return len(kinds)
+    for slot in range(hole, len(kinds)):
+        if kinds[slot] and hole >= 0:
+            if times[slot] > now - _OPEN_SLOT:
+                return hole
+            hole = -1
+        elif not kinds[slot] and hole < 0:
+            hole = slot
+    return hole if hole >= 0 else len(kinds)
 
 
 def near_the_end(stem: str, records: int = 4096) -> int:
@@ -307,15 +371,23 @@ def near_the_end(stem: str, records: int = 4096) -> int:
 
 
 def read_names(stem: str) -> list[str]:
-    """Metric names by id - 1."""
+    """Metric names by id - 1; empty where a disk has spoiled one."""
+    try:
+        with open(f"{stem}.names", "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return []
+    return [_name(line) for line in data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]]
+
+
+def _name(line: bytes) -> str:
     import json
 
     try:
-        with open(f"{stem}.names", encoding="utf-8") as file:
-            text = file.read()
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in text.splitlines(True) if line.endswith("\n")]
+        name = json.loads(line)
+    except ValueError:
+        return ""
+    return name if isinstance(name, str) else ""
 
 
 def read_other(stem: str, offset: int = 0) -> tuple[list[Entry], int]:
@@ -329,7 +401,15 @@ def read_other(stem: str, offset: int = 0) -> tuple[list[Entry], int]:
     except FileNotFoundError:
         return [], offset
     whole = data.rfind(b"\n") + 1
-    return [json.loads(line) for line in data[:whole].splitlines()], offset + whole
+    entries = []
+    for line in data[:whole].splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:  # torn by a machine that went down
+            continue
+        if isinstance(entry, dict) and "name" in entry and "kind" in entry and "value" in entry:
+            entries.append(entry)
+    return entries, offset + whole
 
 
 def decode(data: bytes) -> Iterator[tuple[int, float, Scalar]]:
@@ -358,20 +438,27 @@ def read_all(folder: str) -> dict[str, list[Entry]]:
             if 0 < metric <= len(names):
                 numbers[metric - 1].append({"t": when, "kind": "scalar", "value": value})
         for name, entries in zip(names, numbers):
-            _merge(found, name, entries)
+            if name:
+                _merge(found, name, entries)
+        others: dict[str, list[Entry]] = {}
         for entry in read_other(stem)[0]:
-            _merge(found, entry["name"], [entry])
+            others.setdefault(entry["name"], []).append(entry)
+        for name, entries in others.items():
+            _merge(found, name, entries)
     return found
 
 
 def _merge(found: dict[str, list[Entry]], name: str, entries: list[Entry]) -> None:
+    """Add what one process logged; its own order stays, however its clock jumped."""
     if not entries:
         return
     known = found.setdefault(name, [])
-    in_order = not known or known[-1]["t"] <= entries[0]["t"]
-    known.extend(entries)
-    if not in_order:
-        known.sort(key=_time)
+    if known and known[-1]["t"] > entries[0]["t"]:
+        from heapq import merge
+
+        found[name] = list(merge(known, entries, key=_time))
+    else:
+        known.extend(entries)
 
 
 _time: Callable[[Entry], float] = lambda entry: entry["t"]  # noqa: E731

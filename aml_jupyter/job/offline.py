@@ -81,7 +81,7 @@ class _OfflineRun:
 
     def add_properties(self, properties: Any) -> None:
         """Print the properties."""
-        print(f"Attempted to set properties {properties}")
+        print(f"Attempted to add properties {properties}")
 
     def upload_file(
         self, name: str, path_or_stream: Any, datastore_name: str | None = None

@@ -374,7 +374,10 @@ class Run(MetricLog):
     ) -> Any:
         """Start a run below this one; use it as a context manager or complete it."""
         request = interactive_request(
-            run_id or layout.guid(), self._request, parent=self.id, display_name=name
+            layout.guid() if run_id is None else run_id,
+            self._request,
+            parent=self.id,
+            display_name=name,
         )
         folder = os.path.join(self._folder, layout.CHILDREN, request["id"])
         start_interactive(folder, request)
@@ -489,7 +492,7 @@ def interactive_request(
     """The request of a run that this process is, rather than one that is submitted."""
     return {
         "format": layout.FORMAT,
-        "id": run_id,
+        "id": layout.check_run_id(run_id),
         "experiment": like.get("experiment"),
         "number": like.get("number", 0),
         "type": None,

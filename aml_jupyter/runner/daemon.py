@@ -149,7 +149,8 @@ class Runner:
             self._called = False
             self._look_at_all = time.monotonic() + _LOOK_AT_ALL_EVERY
         used = sum(run.takes_a_slot for run in self._runs.values())
-        for name, run in sorted(self._runs.items(), key=lambda item: item[1].entry.order):
+        # Those that end free a slot for those that wait, whose order then decides.
+        for name, run in sorted(self._runs.items(), key=lambda item: _turn(item[1])):
             active = run.takes_a_slot
             may_start = not active and (used < run.entry.slots or self._borrows(run))
             # Runs that wait are many: they are looked at when something concerns them.
@@ -215,3 +216,7 @@ class Runner:
 
     def _is_idle(self) -> bool:
         return not self._runs and time.monotonic() - self._busy_at >= self._idle_seconds
+
+
+def _turn(run: ActiveRun) -> tuple[bool, tuple[int, int]]:
+    return (not run.takes_a_slot, run.entry.order)

@@ -25,11 +25,13 @@ from ..store.objects import Objects
 from .queue import Entry
 
 GRACE = 10.0
-"""Seconds between asking a job to end and ending it."""
+"""Seconds between asking a job to end and ending it; ``AML_CANCEL_GRACE`` is for other habits."""
 
-_RETRY = 1.0
+_RETRY = (0.5, 5.0)
+_TIME_LIMIT = "max_run_duration_seconds"
 _INLINE_FILES, _INLINE_BYTES = 300, 20_000_000
 _TAIL_LINES = 30
+_OF_EXCEPTIONS = ("type", "message", "traceback", "file", "line")
 
 
 class ActiveRun:
@@ -45,9 +47,9 @@ class ActiveRun:
         self._facts: events.Facts | None = None
         self._offset = 0
         self._not_before = 0.0
+        self._troubles = 0
         self._laying_out: _LayOut | None = None
         self._asked_to_end: float | None = None
-        self._timed_out = False
         self._claim: dict[str, Any] | None = None
 
     @property
@@ -87,12 +89,18 @@ class ActiveRun:
             return
         try:
             self._advance(status, may_start)
+            self._troubles = 0
         except OSError as error:
             if not (self.entry.folder / layout.REQUEST).exists():
                 self._leave()  # the run was deleted under us
                 return
             # A full or read-only disk must not take the runner down, nor lose the run.
-            self.put_off(_RETRY, error)
+            shortest, longest = _RETRY
+            self.put_off(min(longest, shortest * 2**self._troubles), error)
+            self._troubles = min(self._troubles + 1, 10)
+        except AmlError as error:
+            # What cannot be understood now is not understood later either.
+            self._finish(states.FAILED, _error("ServiceError", str(error)))
 
     def put_off(self, seconds: float, why: BaseException) -> None:
         """Leave the run as it is for a while; its files may be better by then."""
@@ -216,12 +224,15 @@ class ActiveRun:
         if status is not None and status.phase == JobStatus.RUNNING and facts.started is None:
             self._say("state", state=states.RUNNING, since=status.since)
         if self._asked_to_end is None:
-            timed_out = self._is_over_time(status)
-            if facts.cancel_requested or facts.has_ended or timed_out:
-                self._timed_out = timed_out
+            too_long = self._is_over_time(status) and not facts.cancel_requested
+            must_end = too_long or facts.cancel_requested or facts.has_ended
+            # A job that is only just starting may have no process yet that could be asked.
+            if must_end and self.backend.cancel(self._handle):
                 self._asked_to_end = time.monotonic()
-                self.backend.cancel(self._handle)
-        elif time.monotonic() - self._asked_to_end > GRACE:
+            if too_long:
+                # Noted, so that the next runner knows why the job ended.
+                self._say("cancel", by=_TIME_LIMIT)
+        elif time.monotonic() - self._asked_to_end > _grace():
             self.backend.cancel(self._handle, force=True)
 
     def _is_over_time(self, status: JobStatus | None) -> bool:
@@ -246,9 +257,9 @@ class ActiveRun:
         if not facts.has_ended:
             self._say("state", state=states.FINALIZING)
         self._end_leftovers()
-        limit = self._job().spec.max_seconds
-        if self._timed_out:
-            message = f"The run was canceled after max_run_duration_seconds = {limit:g}."
+        if facts.cancel_by == _TIME_LIMIT:
+            limit = self._job().spec.max_seconds
+            message = f"The run was canceled after {_TIME_LIMIT} = {limit:g}."
             self._finish(states.CANCELED, _error("Timeout", message))
         elif facts.cancel_requested:
             self._finish(states.CANCELED)
@@ -272,6 +283,8 @@ class ActiveRun:
         self._say("warning", message="Processes that the run had left behind were ended.")
 
     def _finish(self, state: str, error: dict[str, Any] | None = None) -> None:
+        if self._laying_out is not None:
+            self._laying_out.abandoned = True
         for stem in metrics.writers(os.path.join(self.folder, layout.METRICS)):
             _trim(f"{stem}.bin")
         spec = self.job.spec if self.job else None
@@ -306,16 +319,23 @@ class _LayOut(threading.Thread):
         self.progress: tuple[int, int] | None = None
         self.error: BaseException | None = None
         self.finished = False
+        self.abandoned = False
 
     def run(self) -> None:
         try:
             lay_out(self.job, self._note)
-        except (OSError, AmlError) as error:
+        except OSError as error:
+            self.error = layout.full_disk(error, str(self.job.work))
+        except Exception as error:  # noqa: BLE001 - a thread ends here, and must say how
             self.error = error
+        if self.abandoned:
+            shutil.rmtree(self.job.work, ignore_errors=True)
         self.finished = True
 
     def _note(self, done: int, total: int) -> None:
         self.progress = (done, total)
+        if self.abandoned:
+            raise AmlError("The run was canceled.")
 
 
 def lay_out(job: Job, progress: Any = None) -> None:
@@ -350,7 +370,7 @@ def explain(folder: str, status: JobStatus) -> dict[str, Any]:
     error["error"].update(
         exitCode=status.code,
         signal=status.signal,
-        exception={key: outcome[key] for key in outcome if key != "code"} or None,
+        exception={key: outcome[key] for key in _OF_EXCEPTIONS if key in outcome} or None,
         logTail=tail.splitlines()[-_TAIL_LINES:],
     )
     return error
@@ -365,6 +385,10 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _grace() -> float:
+    return float(os.environ.get("AML_CANCEL_GRACE") or GRACE)
 
 
 def _age(claim: dict[str, Any]) -> float:
