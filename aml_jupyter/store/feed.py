@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class LogTail:
     def __init__(self, path: Path, offset: int = 0) -> None:
         self._path = path
         self.offset = offset
+        self._decoder = _decoder()
 
     def read(self, limit: int = LOG_CHUNK) -> bytes:
         """What was written since the last call, at most ``limit`` bytes of it."""
@@ -61,6 +63,13 @@ class LogTail:
         self.offset += len(data)
         return data
 
+    def text(self, limit: int = LOG_CHUNK) -> str:
+        """The same as text; a character of which only a part is there yet comes with the rest."""
+        while data := self.read(limit):
+            if text := self._decoder.decode(data):
+                return text
+        return ""
+
     def skip_to_tail(self, limit: int = LOG_CHUNK) -> bool:
         """Pass over all but the last ``limit`` bytes; whether anything was passed over."""
         try:
@@ -70,7 +79,12 @@ class LogTail:
         if size - self.offset <= limit:
             return False
         self.offset = size - limit
+        self._decoder = _decoder()
         return True
+
+
+def _decoder() -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder("utf-8")("replace")
 
 
 class Decimator:
@@ -178,6 +192,10 @@ class MetricFeed:
 
         kind = [("step", "<i8"), ("t", "<f8"), ("value", "<f8"), ("id", "<u4"), ("kind", "<u4")]
         records = np.frombuffer(data, dtype=kind)
+        # Slots that a thread took and never filled, or a dying process only in part.
+        records = records[records["kind"] != 0]
+        if not len(records):
+            return
         values = (
             np.where(
                 records["kind"] == metrics.FLOAT, records["value"], records["value"].view("<i8")
@@ -189,7 +207,7 @@ class MetricFeed:
             self._names[stem] = metrics.read_names(stem)
         for metric, name in enumerate(self._names[stem], start=1):
             mine = records["id"] == metric
-            if mine.any():
+            if name and mine.any():
                 self._append(name, records["step"][mine], values[mine])
 
     def _append(self, name: str, steps: Any, values: Any) -> None:
@@ -224,7 +242,7 @@ class RunFeed:
             self._facts.apply(event)
         # The state was read first: what a run that has ended wrote is all there by now.
         skipped = self._log.skip_to_tail()
-        log = self._log.read().decode(errors="replace")
+        log = self._log.text()
         self._metrics.poll(final=self.finished)
         facts = self._facts
         return Update(

@@ -18,7 +18,6 @@ FORMAT = 1
 NAME = ".aml"
 _NO_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 _EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
-_RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}")
 
 
 class WorkspaceFolder:
@@ -79,7 +78,7 @@ class WorkspaceFolder:
 
     def new_run(self, request: dict[str, Any]) -> Path:
         """Make the folder of a run that was asked for; its request is in place on return."""
-        folder = self.runs / check_run_id(request["id"])
+        folder = self.runs / layout.check_run_id(request["id"])
         try:
             folder.mkdir(parents=True)
             for below in ("job", "azureml-logs", "outputs", "logs", "metrics"):
@@ -105,10 +104,15 @@ class WorkspaceFolder:
         """The record of an experiment, made if it is not there."""
         path = self._experiment_path(name)
         record: dict[str, Any] | None = layout.read_json(str(path))
-        if record is None:
-            record = {"id": layout.guid(), "name": name, "created": time.time()}
-            record.update(archived=None, tags={})
-            self.save_experiment(record)
+        return record or self._new_experiment(path, name)
+
+    def _new_experiment(self, path: Path, name: str) -> dict[str, Any]:
+        with locked(self.root / "workspace.lock"):
+            record: dict[str, Any] | None = layout.read_json(str(path))
+            if record is None:
+                record = {"id": layout.guid(), "name": name, "created": time.time()}
+                record.update(archived=None, tags={})
+                self.save_experiment(record)
         return record
 
     def save_experiment(self, record: dict[str, Any]) -> None:
@@ -156,16 +160,6 @@ def project_for(start: Path) -> Path:
         if (folder / ".git").exists():
             return folder
     return start
-
-
-def check_run_id(run_id: str) -> str:
-    """``run_id`` if it can name a run."""
-    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
-        raise UserErrorException(
-            f"{run_id!r} is not an id for a run.",
-            "Use at most 256 letters, digits, _, - and dots, starting with a letter or digit.",
-        )
-    return run_id
 
 
 @contextmanager

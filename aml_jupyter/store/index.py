@@ -12,18 +12,28 @@ import os
 import shutil
 import socket
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from threading import RLock
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..errors import UserErrorException
 from ..job import events, layout, metrics, states
 from ..job.process import is_alive
 from .folder import WorkspaceFolder
 
-VERSION = 1
+VERSION = 2
+_MARKED = 64
+_SPOILED = (
+    *(OSError, ValueError, TypeError, AttributeError, KeyError, OverflowError),
+    *(sqlite3.ProgrammingError, sqlite3.InterfaceError),
+)
 Progress = Callable[[int, int], None]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -95,48 +105,67 @@ class Query:
     offset: int = 0
 
 
+def _one_at_a_time(
+    method: Callable[Concatenate[Index, P], T],
+) -> Callable[Concatenate[Index, P], T]:
+    """Keep other threads out: one may close the connection that another is reading from."""
+
+    @wraps(method)
+    def alone(self: Index, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return alone
+
+
 class Index:
-    """Lists, searches and finds the runs of one workspace."""
+    """Lists, searches and finds the runs of one workspace; threads may share it."""
 
     def __init__(self, folder: WorkspaceFolder, progress: Progress | None = None) -> None:
         self._folder = folder
         self._path = folder.root / "index.db"
+        self._journal_path = folder.root / "index.journal"
         self._progress = progress
         self._inode = 0
+        self._lock = RLock()
         self._database = self._open()
 
+    @_one_at_a_time
     def find(self, query: Query) -> list[RunSummary]:
         """The runs that match, newest first or by their last value of a metric."""
         self.refresh()
-        sql, values = _statement(query)
-        return [_summary(row) for row in self._database.execute(sql, values)]
+        return [_summary(row) for row in self._rows(*_statement(query))]
 
+    @_one_at_a_time
     def count(self) -> int:
         """How many runs there are."""
         self.refresh()
-        return int(self._database.execute("SELECT count(*) FROM runs").fetchone()[0])
+        return int(self._rows("SELECT count(*) FROM runs", [])[0][0])
 
+    @_one_at_a_time
     def locate(self, run_id: str) -> Path:
         """The folder of the run with this id, or with the only id that begins with it."""
         direct = self._folder.runs / run_id
         if run_id and "/" not in run_id and (direct / layout.REQUEST).exists():
             return direct
         self.refresh()
-        found = self._database.execute(
+        found = self._rows(
             "SELECT id, folder FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT 6",
-            (run_id, run_id + "\U0010ffff"),
-        ).fetchall()
+            _storable(run_id, run_id + "\U0010ffff"),
+        )
         exact = [folder for name, folder in found if name == run_id]
         if exact or (len(found) == 1 and run_id):
             return self._folder.root / str(exact[0] if exact else found[0][1])
         raise _not_found(run_id, [name for name, _ in found])
 
+    @_one_at_a_time
     def forget(self, run_id: str) -> None:
         """Take a run out, after its folder was deleted."""
         self._database.execute("BEGIN IMMEDIATE")
         self._drop(run_id)
         self._database.execute("COMMIT")
 
+    @_one_at_a_time
     def refresh(self) -> None:
         """Take in what happened since the last look."""
         try:
@@ -146,65 +175,86 @@ class Index:
             live = self._stale()
             if changed or live:
                 self._update(changed | live, position)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError) as error:
             if "locked" in str(error):
                 return
             self._reopen(rebuild=True)
 
+    @_one_at_a_time
     def rebuild(self) -> int:
         """Build the index again from the run folders; returns how many runs there are."""
         self._reopen(rebuild=True)
         return self.count()
 
+    def _rows(self, sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
+        """What a question finds; damage that only it comes across has the index built again."""
+        try:
+            return self._database.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError:
+            self._reopen(rebuild=True)
+            return self._database.execute(sql, values).fetchall()
+
     # Opening and building
 
     def _open(self, rebuild: bool = False) -> sqlite3.Connection:
-        if not rebuild:
-            database = self._open_existing()
-            if database is not None:
-                return database
-        aside = self._path.with_name(f"index.{os.getpid()}.{os.urandom(3).hex()}.tmp")
+        """The index, built if need be; in memory where the disk is full, read-only or locked."""
         try:
-            database = _connect(aside)
-            self._fill(database)
+            return self._open_file(rebuild)
+        except (sqlite3.DatabaseError, OSError) as error:
+            if "locked" in str(error):
+                return self._in_memory()
+        try:
+            self._discard()
+            return self._open_file(rebuild=True)
+        except (sqlite3.DatabaseError, OSError):
+            return self._in_memory()
+
+    def _open_file(self, rebuild: bool) -> sqlite3.Connection:
+        database = _connect(self._path)
+        try:
+            # Not WAL: it maps a file that whoever truncates it turns into a SIGBUS for us, and
+            # that network file systems do not share.
+            database.execute("PRAGMA journal_mode=TRUNCATE")
+            self._inode = self._path.stat().st_ino
+            if rebuild or not _is_current(database):
+                self._build(database, rebuild)
+        except BaseException:
             database.close()
-            for suffix in ("-wal", "-shm"):
-                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-            os.replace(aside, self._path)
-        except (sqlite3.OperationalError, OSError):
-            # A read-only or full disk: the folders still answer, without a cache between runs.
-            aside.unlink(missing_ok=True)
-            database = _connect(Path(":memory:"))
-            self._fill(database)
-            return database
-        return self._open_existing() or self._in_memory()
+            raise
+        return database
+
+    def _discard(self) -> None:
+        """Empty a file that is not an index, in place.
+
+        A file in its place would share the name of its journal with the one that others still
+        have open, and SQLite would undo in one what was done in the other.
+        """
+        os.truncate(self._path, 0)
+        Path(f"{self._path}-journal").unlink(missing_ok=True)
 
     def _in_memory(self) -> sqlite3.Connection:
         database = _connect(Path(":memory:"))
-        self._fill(database)
+        self._build(database, rebuild=True)
         return database
-
-    def _open_existing(self) -> sqlite3.Connection | None:
-        if not self._path.exists():
-            return None
-        try:
-            self._inode = self._path.stat().st_ino
-            database = _connect(self._path)
-            mode = "DELETE" if _is_network(self._path) else "WAL"
-            database.execute(f"PRAGMA journal_mode={mode}")
-            if dict(database.execute("SELECT key, value FROM meta"))["version"] == str(VERSION):
-                return database
-        except (sqlite3.DatabaseError, KeyError, OSError):
-            pass
-        return None
 
     def _reopen(self, rebuild: bool = False) -> None:
         self._database.close()
         self._database = self._open(rebuild)
 
+    def _build(self, database: sqlite3.Connection, rebuild: bool) -> None:
+        database.execute("BEGIN IMMEDIATE")
+        if not rebuild and _is_current(database):  # another process built it while we waited
+            database.execute("ROLLBACK")
+            return
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            database.execute(f'DROP TABLE "{table}"')
+        for statement in _SCHEMA.split(";"):
+            database.execute(statement)
+        self._fill(database)
+        database.execute("COMMIT")
+
     def _fill(self, database: sqlite3.Connection) -> None:
-        database.executescript(_SCHEMA)
-        database.execute("BEGIN")
         _, position = self._read_journal(0)
         folders = list(_run_folders(self._folder.runs))
         for done, folder in enumerate(folders):
@@ -216,38 +266,44 @@ class Index:
         database.executemany(
             "INSERT INTO meta VALUES (?, ?)", [("version", str(VERSION)), ("journal", position)]
         )
-        database.execute("COMMIT")
 
     # Keeping up
 
     def _journal(self) -> tuple[set[str], str]:
         """The ids written to the journal since last time, and how far it was read."""
         row = self._database.execute("SELECT value FROM meta WHERE key = 'journal'").fetchone()
-        inode, _, offset = str(row[0]).partition(":")
-        current = self._journal_inode()
-        if current != inode or not offset:
+        inode, offset, mark = str(row[0] if row else "").split(":")
+        if self._journal_inode() != inode:
             raise sqlite3.DatabaseError("the journal is not the one this index has followed")
-        return self._read_journal(int(offset))
+        return self._read_journal(int(offset), int(mark))
 
     def _journal_inode(self) -> str:
-        path = self._folder.root / "index.journal"
         try:
-            return str(path.stat().st_ino)
+            return str(self._journal_path.stat().st_ino)
         except FileNotFoundError:
             return ""
 
-    def _read_journal(self, offset: int) -> tuple[set[str], str]:
+    def _read_journal(self, offset: int, mark: int = 0) -> tuple[set[str], str]:
+        """The ids behind ``offset``, and the place reached: inode, offset, and a mark.
+
+        The mark is made of the bytes before the offset; a journal that was emptied and has
+        grown again has others there.
+        """
+        start = max(0, offset - _MARKED)
         try:
-            with open(self._folder.root / "index.journal", "rb") as file:
+            with open(self._journal_path, "rb") as file:
                 inode = os.fstat(file.fileno()).st_ino
-                if os.fstat(file.fileno()).st_size < offset:
-                    raise sqlite3.DatabaseError("the journal is shorter than it was")
-                file.seek(offset)
+                file.seek(start)
                 data = file.read()
         except FileNotFoundError:
-            return set(), ":0"
-        whole = data.rfind(b"\n") + 1
-        return set(data[:whole].decode(errors="replace").split()), f"{inode}:{offset + whole}"
+            return set(), ":0:0"
+        known = offset - start
+        if len(data) < known or zlib.crc32(data[:known]) != mark:
+            raise sqlite3.DatabaseError("the journal is not as it was")
+        whole = max(known, data.rfind(b"\n") + 1)
+        mark = zlib.crc32(data[max(0, whole - _MARKED) : whole])
+        found = set(data[known:whole].decode(errors="replace").split())
+        return found, f"{inode}:{start + whole}:{mark}"
 
     def _stale(self) -> set[str]:
         """Runs that had not ended and whose files are not as they were."""
@@ -279,7 +335,14 @@ class Index:
         self._database.execute("COMMIT")
 
     def _put(self, database: sqlite3.Connection, folder: Path) -> bool:
-        """Take in one run as its folder is now; False when there is no run in it."""
+        """Take in one run as its folder is now; False when there is none that can be read."""
+        try:
+            return self._put_readable(database, folder)
+        except _SPOILED:
+            # One spoiled run must not hide all the others.
+            return False
+
+    def _put_readable(self, database: sqlite3.Connection, folder: Path) -> bool:
         seen = _fingerprint(folder)
         request = layout.read_json(str(folder / layout.REQUEST))
         if not isinstance(request, dict) or "id" not in request:
@@ -307,7 +370,7 @@ class Index:
         created = float(request.get("created") or 0)
         cursor = database.execute(
             f"INSERT INTO runs ({_COLUMNS}) VALUES ({','.join('?' * 19)})",
-            (
+            _storable(
                 request["id"],
                 os.fspath(folder.relative_to(self._folder.root)),
                 request.get("experiment"),
@@ -332,10 +395,10 @@ class Index:
         run = cursor.lastrowid
         database.executemany(
             "INSERT INTO tags VALUES (?, ?, ?, ?)",
-            [(run, key, value, created) for key, value in facts.tags.items()],
+            [_storable(run, *tag, created) for tag in facts.tags.items()],
         )
         database.executemany(
-            "INSERT INTO metrics VALUES (?, ?, ?)", [(run, *pair) for pair in last.items()]
+            "INSERT INTO metrics VALUES (?, ?, ?)", [_storable(run, *pair) for pair in last.items()]
         )
 
     def _drop(self, run_id: str, database: sqlite3.Connection | None = None) -> None:
@@ -355,7 +418,7 @@ def last_values(folder: str) -> dict[str, float]:
         if len(last) < len(names):  # something was logged long before the rest
             last = _last_records(stem, 0)
         for metric, (when, value) in last.items():
-            name = names[metric - 1] if metric <= len(names) else ""
+            name = names[metric - 1] if 0 < metric <= len(names) else ""
             if name and when >= found.get(name, (0.0, 0.0))[0]:
                 found[name] = (when, value)
     return {name: value for name, (_, value) in found.items()}
@@ -385,8 +448,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _is_network(path: Path) -> bool:
-    return metrics.file_system_of(str(path)) in metrics.NETWORK_FILE_SYSTEMS
+def _is_current(database: sqlite3.Connection) -> bool:
+    """Whether it is an index of this version; not for an empty or a foreign database."""
+    tables = dict(database.execute("SELECT name, type FROM sqlite_master").fetchall())
+    if not {"meta", "runs", "tags", "metrics"} <= set(tables):
+        return False
+    facts = dict(database.execute("SELECT key, value FROM meta").fetchall())
+    return facts.get("version") == str(VERSION)
 
 
 def _run_folders(runs: Path) -> Iterator[Path]:
@@ -397,6 +465,14 @@ def _run_folders(runs: Path) -> Iterator[Path]:
     for entry in entries:
         yield Path(entry.path)
         yield from _run_folders(Path(entry.path) / layout.CHILDREN)
+
+
+def _storable(*values: Any) -> list[Any]:
+    """``values`` as SQLite takes them: names of files and the like may not be UTF-8."""
+    return [
+        value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+        for value in values
+    ]
 
 
 def _fingerprint(folder: Path) -> str:
@@ -466,7 +542,7 @@ def _statement(query: Query) -> tuple[str, list[Any]]:
         f"SELECT {columns} FROM runs r{joins} WHERE {' AND '.join(where)} "
         f"ORDER BY {order} LIMIT ? OFFSET ?"
     )
-    return sql, [*values, query.limit, query.offset]
+    return sql, _storable(*values, query.limit, query.offset)
 
 
 def _summary(row: tuple[Any, ...]) -> RunSummary:

@@ -404,11 +404,8 @@ class _Stream:
 
     @staticmethod
     def _copy(tail: LogTail) -> None:
-        while True:
-            data = tail.read()
-            if not data:
-                break
-            sys.stdout.write(data.decode(errors="replace"))
+        while text := tail.text():
+            sys.stdout.write(text)
         sys.stdout.flush()
 
     def _show_troubles(self) -> None:
