@@ -37,6 +37,10 @@ def _can_mount() -> bool:
         return True
 
 
+def _has_sshd() -> bool:
+    return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
+
+
 SERVICES: Mapping[str, Service] = {
     "chromium": Service(
         lambda: shutil.which("chromium") is not None,
@@ -49,6 +53,10 @@ SERVICES: Mapping[str, Service] = {
     "mount": Service(
         _can_mount,
         "run as root on Linux, or inside `unshare --map-root-user --mount`",
+    ),
+    "sshfs": Service(
+        lambda: bool(shutil.which("sshfs")) and os.path.exists("/dev/fuse") and _has_sshd(),
+        "Debian: apt-get install openssh-server sshfs, on a machine with /dev/fuse",
     ),
     "root": Service(lambda: os.geteuid() == 0, "run as root, in a container for example"),
 }

@@ -1,0 +1,98 @@
+"""``python -m benchmarks``: measures all that is promised and says what was reached."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from benchmarks import (
+    bench_import,
+    bench_index,
+    bench_log,
+    bench_metrics,
+    bench_snapshots,
+    bench_submit,
+)
+from benchmarks.report import Row, as_json, as_markdown
+from benchmarks.setting import FULL, QUICK, Effort
+
+BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
+    "metrics": bench_metrics.rows,
+    "import": bench_import.rows,
+    "submit": bench_submit.rows,
+    "log": bench_log.rows,
+    "snapshots": bench_snapshots.rows,
+    "index": bench_index.rows,
+    "rebuild": bench_index.rebuild,
+    "throughput": bench_submit.throughput,
+}
+
+_HERE = Path(__file__).parent
+_LATEST = _HERE / "results" / "latest.json"
+_DOCUMENT = _HERE.parent / "docs" / "benchmarks.md"
+
+_INTRODUCTION = """\
+# Speed and size
+
+Written by `scripts/bench --write`; every time and size is the median of at least five runs (of what
+must not be lost, the worst of five), beside a limit measured in the same minutes: what the machine
+needs for the least that has to be done.
+All samples are in `benchmarks/results/latest.json`.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what the arguments ask for, show it, and keep it where they say."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    partly = options.only or options.quick
+    if options.write and partly:
+        parser.error("--write needs all benches in full: leave out --only and --quick")
+    rows = list(_measured(options.only or list(BENCHES), QUICK if options.quick else FULL))
+    print(as_markdown(rows))
+    report = options.json or (None if partly else _LATEST)
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(as_json(rows) + "\n")
+    if options.write:
+        _DOCUMENT.write_text(_document(rows))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    say = parser.add_argument
+    say("--only", action="append", choices=list(BENCHES), metavar="NAME", help=", ".join(BENCHES))
+    say("--quick", action="store_true", help="a glance: a fiftieth of the work, twice")
+    say("--json", type=Path, metavar="FILE", help=f"default, if all: {_LATEST.name} in results/")
+    say("--write", action="store_true", help="write docs/benchmarks.md, too")
+    return parser
+
+
+def _measured(names: Sequence[str], effort: Effort) -> Iterator[Row]:
+    for number, name in enumerate(names, start=1):
+        started = time.monotonic()
+        _say(f"[{number}/{len(names)}] {name}")
+        for row in BENCHES[name](effort):
+            _say(f"    {'reached' if row.ok else 'MISSED '} {row.name}")
+            yield row
+        _say(f"    {time.monotonic() - started:.0f} s")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _document(rows: Iterable[Row]) -> str:
+    ways = [
+        f"- **{name}**: {inspect.cleandoc(bench.__doc__ or '')}".replace("\n", "\n  ")
+        for name, bench in BENCHES.items()
+    ]
+    return "\n".join([_INTRODUCTION, as_markdown(rows), "## How", "", *ways, ""])
+
+
+if __name__ == "__main__":
+    main()

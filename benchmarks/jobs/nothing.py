@@ -1,0 +1,1 @@
+"""Does nothing, as fast as any script can."""
