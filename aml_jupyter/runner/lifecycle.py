@@ -290,6 +290,8 @@ class ActiveRun:
         spec = self.job.spec if self.job else None
         if state == states.COMPLETED and spec is not None and spec.snapshot:
             snapshots.remove_unchanged(spec.snapshot, _objects(self._job()), self._job().work)
+        if self.job is not None:
+            _gather(self.job)
         self._say("state", state=state, **({"error": error} if error else {}))
         self._leave()
 
@@ -346,9 +348,35 @@ def lay_out(job: Job, progress: Any = None) -> None:
     work.mkdir(parents=True)
     for name in (layout.OUTPUTS, layout.LOGS):
         (job.folder / name).mkdir(exist_ok=True)
-        (work / name).symlink_to(Path("..") / name)
+        _lead_out(work, name)
     if job.spec.snapshot:
         snapshots.lay_out(job.spec.snapshot, _objects(job), work, progress)
+
+
+def _lead_out(work: Path, name: str) -> None:
+    """Let ``work/outputs`` be the run's own; a plain folder where links cannot be followed."""
+    link = work / name
+    try:
+        link.symlink_to(Path("..") / name)
+        if link.is_dir():
+            return
+    except OSError:  # some network file systems make links and then cannot read them
+        pass
+    if os.path.lexists(link):
+        link.unlink()
+    link.mkdir()
+
+
+def _gather(job: Job) -> None:
+    """Take into the run what it wrote where ``outputs`` and ``logs`` could not be links."""
+    for name in (layout.OUTPUTS, layout.LOGS):
+        place = job.work / name
+        if place.is_symlink() or not place.is_dir():
+            continue
+        for below, path in list(layout.files_below(str(place))):
+            target = job.folder / name / below
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)
 
 
 def explain(folder: str, status: JobStatus) -> dict[str, Any]:
