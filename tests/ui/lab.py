@@ -78,7 +78,7 @@ def code_cell(source: str, outputs: list[dict[str, object]]) -> dict[str, object
 def running_lab(folder: Path) -> Iterator[Lab]:
     """Start JupyterLab with every folder of its own under `folder`, and stop it afterwards."""
     lab = Lab(f"http://127.0.0.1:{_free_port()}", folder)
-    lab.root.mkdir()
+    lab.root.mkdir(parents=True)
     # Else a question about news covers a corner of every page.
     _write_setting(folder, "apputils-extension/notification", {"fetchNews": "false"})
     # Else cells out of sight are not in the page, and a test cannot find them.
