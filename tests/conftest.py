@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -62,6 +63,9 @@ SERVICES: Mapping[str, Service] = {
 }
 
 _missing: dict[str, bool] = {}
+
+# Started in the background, pytest would hand an ignored SIGINT down to what tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
