@@ -34,7 +34,8 @@ def run_cell(page: Page, text: str) -> Locator:
 
 def settled(cell: Locator) -> Locator:
     """The cell once it is no longer busy."""
-    expect(cell.locator(".jp-InputArea-prompt").first).to_have_text(re.compile(r"\[\d+\]:"))
+    prompt = cell.locator(".jp-InputArea-prompt").first
+    expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=30_000)
     return cell
 
 
