@@ -189,12 +189,12 @@ def test_runs_are_listed_newest_first_and_filtered(shell: Shell) -> None:
 def test_logs_and_attach_take_the_last_run_of_this_notebook(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("JPY_SESSION_NAME", "/work/mine.ipynb")
+    monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/mine.ipynb")
     shell.run("%%aml_run --wait\nprint('of mine')")
-    monkeypatch.setenv("JPY_SESSION_NAME", "/work/other.ipynb")
+    monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/other.ipynb")
     shell.run("%%aml_run --wait\nprint('line one')\nprint('of other')")
     assert shell.run("%aml_logs -n 1") == "of other\n"
-    monkeypatch.setenv("JPY_SESSION_NAME", "/work/mine.ipynb")
+    monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/mine.ipynb")
     assert shell.run("%aml_logs") == "of mine\n"
     shell.run("%aml_attach --as found")
     assert shell["found"].experiment.name == "mine"
