@@ -1,4 +1,4 @@
-"""What a backend is: where jobs run, behind six questions.
+"""What a backend is: where jobs run, behind six questions and one that it may leave open.
 
 The runner asks, and a backend answers from what is on disk and in its own system; it keeps
 nothing that it could not find again, because the runner may be killed between any two calls.
@@ -107,7 +107,7 @@ class JobStatus:
 
 
 class Backend(ABC):
-    """Six questions, and no more.
+    """Six questions, and a seventh for backends whose jobs are processes of this machine.
 
     ``submit`` may be repeated for the same run after a crash and must then find the job that
     is there rather than start a second one. ``cancel`` of a job that is over changes nothing.
@@ -143,6 +143,14 @@ class Backend(ABC):
     @abstractmethod
     def read(self, handle: Handle, path: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
         """Bytes of a file of the run, from ``offset``; empty when there are none (yet)."""
+
+    def processes(self, handles: Sequence[Handle]) -> list[list[int]]:
+        """The pids of each of the jobs on this machine, in the same order.
+
+        What they use is sampled. A job elsewhere, or one that is over, has none; what only
+        waits for the job is none of it. Asked seldom, as it may take a look at every process.
+        """
+        return [[] for _ in handles]
 
 
 def expand(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:

@@ -12,7 +12,7 @@ from ..errors import ExperimentExecutionException
 from ..job import layout
 from ..job.process import identity, is_alive
 from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, expand, run_variables
-from .processes import end, processes_of, wake
+from .processes import end, processes_of, processes_of_each, wake
 
 _NOT_FOR_JOBS = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JPY_INTERRUPT_EVENT")
 
@@ -108,6 +108,10 @@ class LocalBackend(Backend):
         except (FileNotFoundError, IsADirectoryError):
             return b""
 
+    def processes(self, handles: Sequence[Handle]) -> list[list[int]]:
+        """All processes of each job but its launcher."""
+        return processes_of_each([(str(handle["folder"]), _launcher(handle)) for handle in handles])
+
     def _status(self, handle: Handle) -> JobStatus:
         folder = str(handle["folder"])
         own = self._reap(folder)
@@ -153,6 +157,13 @@ class LocalBackend(Backend):
 
 def _has_told(folder: str) -> bool:
     return layout.read_json(os.path.join(folder, layout.EXIT)) is not None
+
+
+def _launcher(handle: Handle) -> int | None:
+    """The pid that the job's session is named by: its claim's, else of who is about to claim."""
+    claim = layout.read_json(os.path.join(str(handle["folder"]), layout.CLAIM))
+    who = claim or handle.get("launcher") or {}
+    return who.get("pid")
 
 
 def _clean(environment: Mapping[str, str]) -> dict[str, str]:

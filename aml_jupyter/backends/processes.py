@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..job.layout import FOLDER_VARIABLE
 
@@ -17,13 +17,22 @@ def processes_of(folder: str, session: int | None) -> list[int]:
     A daemon that left the session still has the variable in its environment; a program that
     overwrote its environment is still in the session.
     """
-    mark = os.fsencode(f"{FOLDER_VARIABLE}={folder}")
-    own = os.getpid()
-    return [
-        pid
-        for pid in _pids()
-        if pid not in (own, session) and (_is_in(pid, session) or _carries(pid, mark))
-    ]
+    return processes_of_each([(folder, session)])[0]
+
+
+def processes_of_each(jobs: Sequence[tuple[str, int | None]]) -> list[list[int]]:
+    """The same for many jobs, by one look at all processes."""
+    sessions = {session: job for job, (_, session) in enumerate(jobs) if session is not None}
+    marks = {_mark(folder): job for job, (folder, _) in enumerate(jobs)}
+    found: list[list[int]] = [[] for _ in jobs]
+    not_theirs = {os.getpid(), *sessions}
+    for pid in _pids():
+        if pid not in not_theirs:
+            job = _job_in(pid, sessions)
+            job = _job_carried(pid, marks) if job is None else job
+            if job is not None:
+                found[job].append(pid)
+    return found
 
 
 def end(pids: list[int], force: bool) -> None:
@@ -54,11 +63,12 @@ def _pids() -> Iterator[int]:
     yield from psutil.pids()
 
 
-def _is_in(pid: int, session: int | None) -> bool:
+def _job_in(pid: int, sessions: Mapping[int, int]) -> int | None:
     try:
-        return session is not None and os.getsid(pid) == session and _is_running(pid)
+        job = sessions.get(os.getsid(pid))
     except (ProcessLookupError, PermissionError):
-        return False
+        return None
+    return job if job is not None and _is_running(pid) else None
 
 
 def _is_running(pid: int) -> bool:
@@ -72,17 +82,26 @@ def _is_running(pid: int) -> bool:
         return False
 
 
-def _carries(pid: int, mark: bytes) -> bool:
+def _mark(folder: str) -> bytes:
+    return os.fsencode(f"{FOLDER_VARIABLE}={folder}")
+
+
+def _job_carried(pid: int, marks: Mapping[bytes, int]) -> int | None:
+    """The job whose variable is in the environment of the process."""
+    return next((marks[entry] for entry in _environment(pid) if entry in marks), None)
+
+
+def _environment(pid: int) -> list[bytes]:
     if _ON_LINUX:
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
-                return mark in file.read().split(b"\0")
+                return file.read().split(b"\0")
         except OSError:
-            return False
+            return []
     import psutil
 
     try:
-        name, _, value = os.fsdecode(mark).partition("=")
-        return bool(psutil.Process(pid).environ().get(name) == value)
+        folder = psutil.Process(pid).environ().get(FOLDER_VARIABLE)
     except psutil.Error:
-        return False
+        return []
+    return [] if folder is None else [_mark(folder)]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 REQUEST = "run.json"
 EVENTS = "events.jsonl"
 METRICS = "metrics"
+SYSTEM = "system"
 DRIVER_LOG = "azureml-logs/70_driver_log.txt"
 DRIVER_LOG_ALIAS = "user_logs/std_log.txt"
 OUTPUTS = "outputs"

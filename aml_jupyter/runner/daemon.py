@@ -18,6 +18,7 @@ from ..backends import JobStatus
 from ..store.home import Home
 from . import queue
 from .lifecycle import ActiveRun
+from .sampling import Sampler
 
 IDLE_SECONDS = 600.0
 _LOOK_EVERY = 0.5
@@ -33,6 +34,7 @@ class Runner:
         self._home = home.make()
         self._idle_seconds = idle_seconds
         self._runs: dict[str, ActiveRun] = {}
+        self._sampler = Sampler()
         self._leaving = False
         self._called = False
         self._look_at_all = 0.0
@@ -159,6 +161,7 @@ class Runner:
                 used += run.takes_a_slot - active
             if run.done:
                 del self._runs[name]
+        self._sampler.look(self._runs)
         if self._runs:
             self._busy_at = time.monotonic()
 
@@ -213,6 +216,9 @@ class Runner:
             for seconds in (run.next_look, run.seconds_left() if run.is_running else None):
                 if seconds is not None:
                     yield seconds
+        seconds = self._sampler.next_look
+        if seconds is not None:
+            yield seconds
 
     def _is_idle(self) -> bool:
         return not self._runs and time.monotonic() - self._busy_at >= self._idle_seconds

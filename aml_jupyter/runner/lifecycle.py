@@ -239,13 +239,18 @@ class ActiveRun:
         left = self.seconds_left() if status is not None else None
         return left is not None and left <= 0
 
-    def seconds_left(self) -> float | None:
-        """Until the run has used up its time; None when there is no limit in sight."""
+    @property
+    def age(self) -> float | None:
+        """Seconds since the job began; None until it has."""
         if self._claim is None:
             self._claim = layout.read_json(os.path.join(self.folder, layout.CLAIM))
-        if self.job is None or not self.job.spec.max_seconds or not self._claim:
-            return None
-        return max(0.0, self.job.spec.max_seconds - _age(self._claim))
+        return _age(self._claim) if self._claim else None
+
+    def seconds_left(self) -> float | None:
+        """Until the run has used up its time; None when there is no limit in sight."""
+        limit = self.job.spec.max_seconds if self.job else 0.0
+        age = self.age if limit else None
+        return None if age is None else max(0.0, limit - age)
 
     # Ending
 

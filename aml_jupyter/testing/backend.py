@@ -335,6 +335,48 @@ class BackendContract(ABC):
         assert backend.cancel(handle, force=True) is False
         assert backend.poll([handle]) == [status]
 
+    # Processes
+
+    def test_the_processes_of_each_job_are_told_in_order(
+        self, backend: Backend, start: Start
+    ) -> None:
+        self.needs_processes(backend)
+        text = "import os, time\nprint('up', os.getpid(), flush=True)\ntime.sleep(120)"
+        handles = [start(text)[1] for _ in range(2)]
+        pids = [self.numbers(backend, handle) for handle in handles]
+        assert self.make_backend().processes(handles[::-1]) == pids[::-1]
+
+    def test_what_a_job_started_is_of_it_wherever_it_went(
+        self, backend: Backend, start: Start
+    ) -> None:
+        self.needs_processes(backend)
+        text = """
+            import os, subprocess, sys, time
+            child = "import os, time; print('up', os.getppid(), os.getpid(), flush=True); "
+            child += "time.sleep(120)"
+            subprocess.Popen([sys.executable, '-c', child], start_new_session=True)
+            time.sleep(120)
+            """
+        _, handle = start(text)
+        pids = self.numbers(backend, handle)
+        assert len(pids) == 2
+        assert sorted(backend.processes([handle])[0]) == sorted(pids)
+
+    def test_a_job_that_is_over_has_no_processes(self, backend: Backend, start: Start) -> None:
+        _, handle = start("print(1)")
+        self.ended(backend, handle)
+        assert backend.processes([handle]) == [[]]
+
+    def needs_processes(self, backend: Backend) -> None:
+        """Skip what is only about backends whose jobs are processes of this machine."""
+        if type(backend).processes is Backend.processes:
+            pytest.skip("jobs of this backend are not processes of this machine")
+
+    def numbers(self, backend: Backend, handle: Handle) -> list[int]:
+        """The numbers that the job said when it was up."""
+        said: bytes = self.once(lambda: self.log(backend, handle), lambda log: log.endswith(b"\n"))
+        return [int(word) for word in said.split()[1:]]
+
     # Reading
 
     def test_a_file_is_read_from_an_offset_and_no_further_than_asked(

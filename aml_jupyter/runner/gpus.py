@@ -1,0 +1,147 @@
+"""What the GPUs of this machine do, as NVIDIA's driver tells it.
+
+The driver is asked on a thread of its own: it may take seconds to wake, and may never answer.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+_LIBRARY = "libnvidia-ml.so.1"
+_REST_AFTER = 30.0
+
+
+class Gpu(NamedTuple):
+    """A GPU at one moment; ``load`` in percent, memory in bytes, None where it is not told."""
+
+    number: int
+    uuid: str
+    load: float | None
+    memory: float | None
+    processes: Mapping[int, int | None]
+
+    def memory_of(self, pids: Collection[int]) -> float | None:
+        """What ``pids`` hold of its memory; all that is in use where nobody says whose it is."""
+        own = [self.processes[pid] for pid in pids if pid in self.processes]
+        # In a container the driver may speak of processes that only the host knows.
+        told = own or all(os.path.exists(f"/proc/{pid}") for pid in self.processes)
+        if not told or None in own:
+            return self.memory
+        return float(sum(memory or 0 for memory in own))
+
+
+class Reading(NamedTuple):
+    """All GPUs at a time."""
+
+    time: float
+    gpus: tuple[Gpu, ...]
+
+    def used_by(self, pids: Collection[int], visible: str | None) -> list[Gpu]:
+        """The GPUs that ``pids`` compute on; else those that CUDA_VISIBLE_DEVICES names."""
+        found = [gpu for gpu in self.gpus if not gpu.processes.keys().isdisjoint(pids)]
+        return found or list(self._named(visible or ""))
+
+    def _named(self, visible: str) -> Iterable[Gpu]:
+        for name in map(str.strip, visible.split(",")):
+            gpu = next((gpu for gpu in self.gpus if _is_named(gpu, name)), None)
+            if gpu is None:  # CUDA stops here, too
+                return
+            yield gpu
+
+
+class Gpus:
+    """The newest reading, and a thread that takes the next one when asked.
+
+    Without a driver there is no thread. Any trouble with one ends the readings, once and for all.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.newest: Reading | None = None
+        self._thread: threading.Thread | None = None
+        self._asked = threading.Event()
+        self._is_hopeless = False
+        self._say = say
+
+    def ask(self) -> None:
+        """Have a new reading taken; returns at once."""
+        if self._is_hopeless:
+            return
+        self._asked.set()
+        if self._thread is None or not self._thread.is_alive():
+            self.newest = None
+            self._thread = threading.Thread(target=self._serve, name="gpus", daemon=True)
+            self._thread.start()
+
+    def _serve(self) -> None:
+        try:
+            if not _has_driver():
+                self._is_hopeless = True
+                return
+            import pynvml
+
+            pynvml.nvmlInit()
+            try:
+                self._read_while_asked(pynvml)
+            finally:
+                # A GPU that somebody holds on to does not sleep.
+                pynvml.nvmlShutdown()
+        except Exception as error:  # noqa: BLE001 - a driver's trouble is no run's
+            self._is_hopeless = True
+            self._say(f"GPUs are not sampled: {error!r}")
+
+    def _read_while_asked(self, nvml: Any) -> None:
+        while self._asked.wait(_REST_AFTER):
+            self._asked.clear()
+            count = nvml.nvmlDeviceGetCount()
+            gpus = tuple(gpu for index in range(count) if (gpu := _gpu(nvml, index)))
+            self.newest = Reading(time.time(), gpus)
+
+
+def _has_driver() -> bool:
+    import ctypes
+
+    try:
+        ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return False
+    return True
+
+
+def _gpu(nvml: Any, index: int) -> Gpu | None:
+    """A GPU with what it tells; None for one that is lost."""
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        uuid = nvml.nvmlDeviceGetUUID(handle)
+    except nvml.NVMLError:
+        return None
+    load = _told(nvml, nvml.nvmlDeviceGetUtilizationRates, handle)
+    memory = _told(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
+    processes: dict[int, int | None] = {}
+    for each in _told(nvml, nvml.nvmlDeviceGetComputeRunningProcesses, handle) or ():
+        known, more = processes.get(each.pid, 0), each.usedGpuMemory
+        processes[each.pid] = None if known is None or more is None else known + more
+    return Gpu(
+        index,
+        uuid if isinstance(uuid, str) else uuid.decode(),
+        None if load is None else float(load.gpu),
+        None if memory is None else float(memory.used),
+        processes,
+    )
+
+
+def _told(nvml: Any, question: Any, handle: Any) -> Any:
+    """The answer; None where this GPU has none, as some of a divided GPU."""
+    try:
+        return question(handle)
+    except nvml.NVMLError:
+        return None
+
+
+def _is_named(gpu: Gpu, name: str) -> bool:
+    if name.startswith("GPU-"):
+        return gpu.uuid.startswith(name)
+    return name == str(gpu.number)
