@@ -261,6 +261,20 @@ def test_a_dry_run_shows_the_plan_and_submits_nothing(project: Project) -> None:
     assert project.json("runs") == {"runs": []}
 
 
+def test_rerun_does_a_run_once_more_from_its_snapshot(project: Project) -> None:
+    project.write("train.py", "import sys; print('given', sys.argv[1:])")
+    project.aml("run", "--wait", "--id", "one", "--tag", "model=cnn", "train.py", "--lr", "0.1")
+    project.write("train.py", "print('changed since')")
+    assert project.aml("rerun", "one", "--wait") == "given ['--lr', '0.1']\n"
+    again = project.json("show")
+    assert again["properties"]["aml.rerun_of"] == "one"
+    assert again["tags"] == {"model": "cnn"}
+    third = project.json("rerun", "last", "--tag", "try=3", "--name", "third", "--wait")
+    assert (third["display_name"], third["tags"]) == ("third", {"try": "3"})
+    assert third["status"] == "Completed"
+    assert project.aml("rerun", "one").strip() == project.json("show")["id"]
+
+
 def test_interrupting_the_wait_leaves_the_run_running(project: Project) -> None:
     project.write("slow.py", "import time\nprint('begun', flush=True)\ntime.sleep(60)")
     waiting = project.start("run", "--wait", "slow.py", stdout=-1, stderr=-1)
@@ -319,6 +333,44 @@ def test_show_tells_everything_of_a_run(trained: Project) -> None:
     text = trained.aml("show", "second")
     for word in ("my best", "Completed", "train.py 4", "outputs/model.txt", "1 kB", "model  cnn"):
         assert word in text
+
+
+def test_facts_are_shown_without_secrets(project: Project) -> None:
+    project.write("train.py", "print('hello')")
+    project.aml("run", "--wait", "train.py", "--lr", "0.1", "--hf-token", "hush")
+    text = project.aml("show", "--facts")
+    assert re.search(r"^Parameters\n  lr        0\.1\n  hf-token  •••$", text, re.MULTILINE)
+    assert "print('hello')" in text
+    facts = project.json("show", "--facts")
+    assert facts["sections"][0]["title"] == "Parameters"
+    assert "hush" not in text + json.dumps(facts)
+
+
+def test_runs_are_compared_side_by_side(trained: Project) -> None:
+    text = trained.aml("compare", "first", "sec")
+    assert re.search(r"^ +first +second$", text, re.MULTILINE)
+    assert re.search(r"^  arg 1 +2 +4$", text, re.MULTILINE)
+    assert re.search(r"^  loss +0\.5 \(0\.5 … 1\) +0\.25 \(0\.25 … 1\)$", text, re.MULTILINE)
+    found = trained.json("compare", "first", "second", "third")
+    assert found["ids"] == ["first", "second", "third"]
+    assert found["parameters"] == {"arg 1": ["2", "4", "3"], "fail": [None, None, "yes"]}
+    assert found["facts"]["state"] == ["Completed", "Completed", "Failed"]
+    assert found["metrics"]["loss"][1] == {"last": 0.25, "min": 0.25, "max": 1.0}
+    assert "source_diffs" not in found
+
+
+def test_a_comparison_shows_what_changed_in_the_source_if_asked(project: Project) -> None:
+    project.write("train.py", "print(1)\n")
+    project.aml("run", "--wait", "--id", "one", "train.py")
+    project.write("train.py", "print(2)  # \x1b[2J\n")
+    project.aml("run", "--wait", "--id", "two", "train.py")
+    text = project.aml("compare", "one", "two", "--diff")
+    assert "source: one → two\nchanged: train.py\n" in text
+    assert "-print(1)\n+print(2)  # �[2J\n" in text
+    ((file,),) = project.json("compare", "one", "two", "--diff")["source_diffs"]
+    assert (file["path"], file["change"]) == ("train.py", "changed")
+    _, error = project.both("compare", "one", code=2)
+    assert "Name 2 to 20 runs" in error
 
 
 def test_show_tells_why_a_run_failed(trained: Project) -> None:
@@ -503,6 +555,8 @@ def test_doctor_tells_what_keeps_runs_from_working(project: Project) -> None:
         (["ru"], ["run", "runs", "runner"]),
         (["show", ""], ["last", "third", "second", "first"]),
         (["show", "se"], ["second"]),
+        (["compare", "first", "se"], ["second"]),
+        (["rerun", "th"], ["third"]),
         (["runs", "--state", "Comp"], ["Completed"]),
         (["runs", "-e", ""], ["luck", "train"]),
         (["runs", "--by", ""], ["loss"]),

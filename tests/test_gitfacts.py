@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 
 from aml_jupyter.store.gitfacts import (
     GitFacts,
+    PendingDiff,
     is_in_work_tree,
     uncommitted_diff,
     without_credentials,
+    without_credentials_inside,
 )
 
 pytestmark = pytest.mark.service("git")
@@ -174,3 +177,73 @@ def test_the_diff_shows_what_is_not_committed_and_is_bounded(repository: Path) -
     cut = uncommitted_diff(repository, limit=100)
     assert cut.startswith(diff[:100])
     assert cut.endswith("(cut after 100 bytes)\n")
+
+
+def pending_diff(folder: Path) -> PendingDiff:
+    pending = GitFacts.begin(folder).begin_diff()
+    assert pending is not None
+    return pending
+
+
+def test_only_what_git_knows_of_has_a_diff(repository: Path) -> None:
+    assert GitFacts.begin(repository).begin_diff() is None
+    (repository / "new.txt").write_text("x")
+    assert GitFacts.begin(repository).begin_diff() is None
+    (repository / "src" / "train.py").write_text("print(2)\n")
+    assert GitFacts.begin(repository / "src").begin_diff() is not None
+    assert "+print(2)" in pending_diff(repository).text()
+
+
+def test_what_was_added_but_not_committed_is_in_the_diff(repository: Path) -> None:
+    (repository / "new.txt").write_text("x\n")
+    git(repository, "add", "new.txt")
+    assert "+x" in pending_diff(repository).text()
+
+
+def test_the_diff_has_no_credentials_no_colours_and_no_foreign_programs(
+    repository: Path,
+) -> None:
+    git(repository, "config", "color.ui", "always")
+    git(repository, "config", "diff.external", "/nonexistent")
+    (repository / "src" / "train.py").write_text("u = 'https://me:secret@example.org/a'\n")
+    (repository / "src" / "data.bin").write_bytes(b"\0" * 100)
+    git(repository, "add", ".")
+    diff = pending_diff(repository).text()
+    assert "+u = 'https://example.org/a'" in diff
+    assert "Binary files /dev/null and b/src/data.bin differ" in diff
+    assert "\x1b" not in diff
+
+
+def test_a_diff_is_written_beside_other_work_and_a_folder_that_is_gone_is_no_error(
+    repository: Path, tmp_path: Path
+) -> None:
+    (repository / "src" / "train.py").write_text("print(2)\n")
+    pending_diff(repository).keep(tmp_path / "gone" / "git.diff")
+    pending_diff(repository).keep(tmp_path / "git.diff")
+    for thread in threading.enumerate():
+        if thread.name == "aml-git-diff":
+            thread.join()
+    assert "+print(2)" in (tmp_path / "git.diff").read_text()
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_diff_nobody_asks_for_leaves_no_process(repository: Path) -> None:
+    (repository / "src" / "train.py").write_text("print(2)\n" * 100_000)
+    pending = pending_diff(repository)
+    del pending
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("pip install git+https://me:pw@x.org/a b", "pip install git+https://x.org/a b"),
+        ("a https://t@x.org https://me:p@w@y.org/", "a https://x.org https://y.org/"),
+        ("ssh://git:pw@x.org", "ssh://git@x.org"),
+        ("https://x.org/?q=a@b and ada@example.org", "https://x.org/?q=a@b and ada@example.org"),
+        ("://me:pw@x.org", "://me:pw@x.org"),
+    ],
+)
+def test_credentials_are_taken_out_of_addresses_inside_a_text(text: str, clean: str) -> None:
+    assert without_credentials_inside(text) == clean

@@ -26,10 +26,12 @@ OK, RUN_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 COMMANDS = {
     "run": ("submit", "run a script or a command, as a job that outlives this shell"),
+    "rerun": ("submit", "do a run once more, from its own snapshot"),
     "runs": ("lists", "list the newest runs, filtered, or ranked by a metric"),
     "show": ("show", "everything about one run"),
     "logs": ("follow", "print a run's log, or follow it to its end"),
     "metrics": ("measures", "what a run logged: summaries, points, CSV"),
+    "compare": ("compare", "runs side by side: parameters, metrics, environment, source"),
     "attach": ("follow", "watch a run live; Ctrl-C leaves it running"),
     "cancel": ("housekeeping", "end runs; what they wrote so far is kept"),
     "delete": ("housekeeping", "remove runs and all they left"),

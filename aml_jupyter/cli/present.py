@@ -158,7 +158,7 @@ def shown_state(status: str) -> str:
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table; on a terminal as wide as it is, elsewhere plain columns with nothing cut off."""
-    rows = [[_one_line(cell) for cell in row] for row in rows]
+    rows = [[one_line(cell) for cell in row] for row in rows]
     if is_terminal():
         _print_rich(heads, rows)
         return
@@ -184,6 +184,11 @@ def _print_rich(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(table)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """``text`` without what would break a line or command the terminal."""
     return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
+def printable_lines(text: str) -> str:
+    """Lines of text without what would command the terminal; tabs stay."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "�" for letter in text)

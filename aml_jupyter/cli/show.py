@@ -16,12 +16,14 @@ from ..workspace import Run
 from . import OK
 from .finding import Watch, find_run, workspace_here
 from .measures import Summary, summaries
-from .parser import Command, add_run
+from .parser import Command, Parser, add_run
 from .present import (
     ago,
     described,
     duration_of,
+    one_line,
     print_json,
+    printable_lines,
     shown_duration,
     shown_size,
     shown_state,
@@ -32,8 +34,20 @@ _TAIL_LINES = 15
 _FILES_SHOWN = 40
 
 
+def _show_arguments(parser: Parser) -> None:
+    add_run(parser)
+    parser.add_argument(
+        "--facts",
+        action="store_true",
+        help="parameters, source, environment, git, script and diff instead; secrets are hidden",
+    )
+
+
 def _show(options: argparse.Namespace) -> int:
     run = find_run(workspace_here(), options.run)
+    if options.facts:
+        _show_facts(run, options.json)
+        return OK
     watch = Watch(run)
     summary, measured = watch.summary(), summaries(run)
     if options.json:
@@ -41,6 +55,21 @@ def _show(options: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(watch, summary, measured)))
     return OK
+
+
+def _show_facts(run: Run, as_json: bool) -> None:
+    from ..workspace.facts import facts_of
+
+    found = facts_of(run)
+    if as_json:
+        print_json({"id": run.id, **found})
+        return
+    tags = {"title": "Tags", "facts": found["tags"]}
+    for section in [*found["sections"], tags]:
+        content = {fact["name"]: one_line(fact["value"]) for fact in section["facts"]}
+        print("\n".join(_section(section["title"], content)))
+    for text in found["texts"]:
+        print(f"\n{styled(text['title'], 'bold')}\n{printable_lines(text['text'])}")
 
 
 def _everything(
@@ -177,5 +206,13 @@ def _clock(when: float) -> str:
 
 
 COMMANDS = {
-    "show": Command(add_run, _show, ("aml show", "aml show mnist_17 --json | jq .error")),
+    "show": Command(
+        _show_arguments,
+        _show,
+        (
+            "aml show",
+            "aml show mnist_17 --facts",
+            "aml show mnist_17 --json | jq .error",
+        ),
+    ),
 }

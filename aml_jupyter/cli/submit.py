@@ -1,4 +1,4 @@
-"""``aml run``: a script or a command becomes a run."""
+"""``aml run``: a script or a command becomes a run; ``aml rerun``: a run is done once more."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from typing import Any
 from ..errors import UserErrorException
 from ..spec import Environment, ScriptRunConfig
 from ..store import WorkspaceFolder, project_for
-from ..workspace import Experiment, Submission, Workspace, submission
+from ..workspace import Experiment, Run, Submission, Workspace, submission
 from . import OK
-from .finding import Watch
+from .finding import Watch, find_run, workspace_here
 from .follow import watch_to_its_end
-from .parser import Command, Parser, duration, tag
+from .parser import Command, Parser, add_run, duration, tag
 from .present import described, print_json, say
 
 _NOTES = """\
 Options come before the script; all that follows it is the script's.
 The folder that the run takes along, unless --source says it: the current one if that is the
 root of the project and the script lies in it, else the folder of the script."""
+
+_RERUN_NOTES = """\
+The source is the snapshot that was taken when the run was submitted; what the folder holds by now
+does not matter. Tags and name are those it was submitted with, unless others are given."""
 
 
 def _arguments(parser: Parser) -> None:
@@ -39,12 +43,18 @@ def _arguments(parser: Parser) -> None:
     add("--source", metavar="DIR", help="take this folder along; it becomes the working directory")
     add("--command", metavar="TEXT", help="run this in a shell instead of a script")
     add("--timeout", metavar="TIME", type=duration, help="cancel after 90s, 30m, 2h or 1d")
-    add("--tag", metavar="KEY=VALUE", type=tag, action="append", default=[], help="tag the run")
-    add("--name", metavar="TEXT", help="the display name of the run")
     add("--id", metavar="ID", help="the id of the run; made up if not said")
-    add("--wait", action="store_true", help="follow the log; exit 1 if the run does not complete")
+    _add_labels(parser)
     add("--dry-run", action="store_true", help="show the plan and submit nothing")
     add("words", metavar="script.py [argument …]", nargs=argparse.REMAINDER)
+
+
+def _add_labels(parser: Parser) -> None:
+    """What a new run is called, and whether to wait for it."""
+    add = parser.add_argument
+    add("--tag", metavar="KEY=VALUE", type=tag, action="append", default=[], help="tag the run")
+    add("--name", metavar="TEXT", help="the display name of the run")
+    add("--wait", action="store_true", help="follow the log; exit 1 if the run does not complete")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -62,15 +72,31 @@ def _run(options: argparse.Namespace) -> int:
     run = Experiment(workspace, experiment).submit(
         config, tags, run_id=options.id, display_name=options.name
     )
+    return _tell(run, options)
+
+
+def _tell(run: Run, options: argparse.Namespace) -> int:
+    """Name the run that was submitted, or follow it to its end if asked to."""
     if options.wait:
         return watch_to_its_end(run, options.json)
     if options.json:
-        print_json(described(Watch(run).summary(), workspace.folder.root))
+        print_json(described(Watch(run).summary(), run.experiment.workspace.folder.root))
         return OK
     print(run.id)
     if sys.stdout.isatty():
         say("`aml attach` follows it, `aml runs` lists all runs.")
     return OK
+
+
+def _rerun_arguments(parser: Parser) -> None:
+    add_run(parser)
+    _add_labels(parser)
+
+
+def _rerun(options: argparse.Namespace) -> int:
+    old = find_run(workspace_here(), options.run)
+    tags: dict[str, str] | None = dict(options.tag) if options.tag else None
+    return _tell(old.rerun(tags, options.name), options)
 
 
 def _config(options: argparse.Namespace) -> ScriptRunConfig:
@@ -169,5 +195,11 @@ COMMANDS = {
         ),
         notes=_NOTES,
         usage='[options] script.py [argument …]\n       aml run [options] --command "…"',
+    ),
+    "rerun": Command(
+        _rerun_arguments,
+        _rerun,
+        ("aml rerun mnist_17", "aml rerun last --wait --tag try=2"),
+        notes=_RERUN_NOTES,
     ),
 }

@@ -21,21 +21,22 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from ..errors import CaptureError
+from ..spec.words import looks_secret
 from . import plain, prelude
 from .names import INTRINSIC, Needs, needs_of
 from .sources import Binding, NotebookSources, Sources
 
 _BUILTINS = frozenset(dir(builtins)) - {"display", "get_ipython", "__IPYTHON__"} | {"exit", "quit"}
 _LEFT_OUT = frozenset({"matplotlib", "config", "load_ext", "reload_ext", "autoreload"})
-_SECRET = re.compile(
-    r"(^|_)(token|password|passwd|pwd|secret|secrets|api_?key|access_?key|credentials?)($|_)", re.I
-)
 _SHOWN_PROBLEMS = 5
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that the cell takes along. ``kind``: import, value, source or pickle."""
+    """One thing that the cell takes along. ``kind``: import, value, source or pickle.
+
+    ``size`` is that of what travels; 0 for what the other side has already.
+    """
 
     kind: str
     name: str
@@ -43,6 +44,7 @@ class Item:
     note: str = ""
     origin: str = ""
     needs: tuple[str, ...] = ()
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -271,11 +273,12 @@ class _Taking:
             return Item("source", name, f"{name} = {defined}", needs=(defined,))
         self._texts.append((name, statement))
         at_once = needs_of(ast.Module([statement], []), self._flags).now
-        return Item("source", name, binding.text, "", binding.origin, at_once)
+        size = len(binding.text)
+        return Item("source", name, binding.text, "", binding.origin, at_once, size)
 
     def _value(self, name: str, value: object, must: bool) -> Item | None:
         named = name in self._named
-        if isinstance(value, str) and _SECRET.search(name) and not named:
+        if isinstance(value, str) and looks_secret(name) and not named:
             raise _Problem(f"{name}, which looks like a secret", f"send it with `--with {name}`")
         try:
             code = plain.expression(value)
@@ -288,8 +291,8 @@ class _Taking:
             same = item.kind == "value" and self._namespace.get(other) is value
             if same and isinstance(value, (list, dict, set)):
                 return Item("value", name, f"{name} = {other}", f"is {other}", needs=(other,))
-        size = plain.shown_size(len(code))
-        return Item("value", name, f"{name} = {code}", f"{plain.shown_type(value)}, {size}")
+        note = f"{plain.shown_type(value)}, {plain.shown_size(len(code))}"
+        return Item("value", name, f"{name} = {code}", note, size=len(code))
 
     def _refusal(self, name: str, value: object, reason: str, must: bool) -> _Problem:
         what = f"{name} ({plain.shown_type(value)}, {plain.shown_size(plain.size_of(value))})"
@@ -368,7 +371,7 @@ class _Taking:
             return None
         for name, value in self._pickled.items():
             note = f"{plain.shown_type(value)}, {plain.shown_size(sizes[name])}"
-            self._items[name] = Item("pickle", name, "", note)
+            self._items[name] = Item("pickle", name, "", note, size=sizes[name])
         return prelude.pickled(self._pickled, {} if early else shipped)
 
     def _add_submodules(self) -> None:

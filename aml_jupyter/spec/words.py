@@ -1,10 +1,16 @@
-"""Small words that people write on command lines and in magics."""
+"""Small words: what people write on command lines and in magics, and names that mean secrets."""
 
 from __future__ import annotations
 
 import re
 
+HIDDEN = "•••"
+"""Stands where a secret would."""
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECRET = re.compile(
+    r"(^|_)(token|password|passwd|pwd|secret|secrets|api_?key|access_?key|credentials?)($|_)", re.I
+)
 
 
 def parse_duration(text: str) -> int:
@@ -25,3 +31,18 @@ def parse_tag(text: str) -> tuple[str, str]:
     if not equals or not key:
         raise ValueError("write it as key=value")
     return key, value
+
+
+def looks_secret(name: str) -> bool:
+    """Whether what goes by that name (a variable, an option) should not be shown or recorded."""
+    return _SECRET.search(re.sub(r"[-. ]", "_", name)) is not None
+
+
+def holds_secret(value: object, deepest: int = 50) -> bool:
+    """Whether a plain value has, at any depth, a key that looks like a secret's name."""
+    if isinstance(value, dict):
+        named = any(isinstance(key, str) and looks_secret(key) for key in value)
+        return named or (deepest > 0 and any(holds_secret(v, deepest - 1) for v in value.values()))
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return deepest > 0 and any(holds_secret(item, deepest - 1) for item in value)
+    return False

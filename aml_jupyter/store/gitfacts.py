@@ -1,6 +1,7 @@
 """Which commit a source folder was at, as the properties SDK v1 wrote.
 
-The commands run beside the snapshot: begin, take the snapshot, then ask for the result.
+The commands run beside the snapshot: begin, take the snapshot, then ask for the result. What is
+not committed may be written down later still, by a thread, when the run has been queued.
 Git is asked to take no locks, so that a ``git commit`` in another window is not disturbed.
 """
 
@@ -25,6 +26,11 @@ DIFF_LIMIT = 1024 * 1024
 
 _GIT = ("git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.quotePath=true")
 
+# Bounded, and never longer than a line: a diff may be a megabyte without any space in it.
+_AUTHORITY = re.compile(
+    r"(?<!\w)([A-Za-z][\w+.-]{0,20})://([^\s/?#@]{1,500}(?:@[^\s/?#@]{1,500})*@)"
+)
+
 # Property, the variable that overrides it, and the name MLflow knows it by.
 _PROPERTIES = (
     ("repository_uri", "AZUREML_GIT_REPOSITORY_URI", "mlflow.source.git.repoURL"),
@@ -39,17 +45,22 @@ _PROPERTIES = (
 class GitFacts:
     """The git properties of a folder, being found out; see :meth:`begin`."""
 
-    def __init__(self, status: _Command | None, url: _Command | None) -> None:
+    def __init__(
+        self, directory: str | Path, status: _Command | None, url: _Command | None
+    ) -> None:
+        self._directory = directory
         self._status = status
         self._url = url
         self._answers: dict[str, str] | None = None
+        self._has_changes = False
 
     @classmethod
     def begin(cls, directory: str | Path) -> GitFacts:
         """Start asking git; returns at once. Outside a work tree git is not even started."""
         if not is_in_work_tree(directory):
-            return cls(None, None)
+            return cls(directory, None, None)
         return cls(
+            directory,
             _Command.start(directory, "status", "--porcelain=v2", "--branch", "--", "."),
             _Command.start(directory, "ls-remote", "--get-url"),
         )
@@ -60,10 +71,16 @@ class GitFacts:
             self._answers = self._ask(time.monotonic() + timeout)
         return _properties(self._answers)
 
+    def begin_diff(self) -> PendingDiff | None:
+        """Start asking for the diff; None if git knows of no change, or has not answered."""
+        self.result()
+        return PendingDiff.begin(self._directory) if self._has_changes else None
+
     def _ask(self, deadline: float) -> dict[str, str]:
         status = self._status.output(deadline) if self._status else None
         url = self._url.output(deadline) if self._url else None
         answers = _read_status(status) if status is not None else {}
+        self._has_changes = status is not None and _has_changes(status)
         if url and _is_location(url.strip()):
             answers["repository_uri"] = url.strip()
         return answers
@@ -85,29 +102,76 @@ def without_credentials(url: str) -> str:
     return f"{start}{user}@{rest}" if "ssh" in scheme and user else f"{start}{rest}"
 
 
-def uncommitted_diff(directory: str | Path, limit: int = DIFF_LIMIT) -> str:
-    """What differs from the last commit below this folder, as a patch; "" if git cannot say.
+def without_credentials_inside(text: str) -> str:
+    """The text with user and password taken out of every address in it."""
+    return _AUTHORITY.sub(_without_user, text)
 
-    New files that git does not know are not part of it.
-    A longer diff is cut, and its last line says so.
+
+def _without_user(found: re.Match[str]) -> str:
+    scheme, authority = found.groups()
+    return without_credentials(f"{scheme}://{authority}")
+
+
+class PendingDiff:
+    """What differs from the last commit below a folder, being found out; see :meth:`begin`.
+
+    New files that git does not know are not part of it; credentials in addresses are left out.
     """
-    if not is_in_work_tree(directory):
-        return ""
-    arguments = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--", ".")
-    try:
-        process = _start(directory, arguments, subprocess.PIPE)
-    except OSError:
-        return ""
-    timer = threading.Timer(TIMEOUT, process.kill)
-    timer.start()
-    try:
-        with process:
-            data = process.stdout.read(limit + 1) if process.stdout else b""
-            process.kill()  # when all was read it has ended, and this does nothing
-    finally:
-        timer.cancel()
-    text = data[:limit].decode("utf-8", "replace")
-    return f"{text}\n(cut after {limit:,} bytes)\n" if len(data) > limit else text
+
+    def __init__(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
+        self._process = process
+        self._output = output
+        self._stop = weakref.finalize(self, _stop, process, output)
+
+    @classmethod
+    def begin(cls, directory: str | Path) -> PendingDiff | None:
+        """Start asking git; returns at once. None if there is no git."""
+        arguments = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--", ".")
+        try:
+            process = _start(directory, arguments, subprocess.PIPE)
+        except OSError:
+            return None
+        assert process.stdout is not None
+        return cls(process, process.stdout)
+
+    def text(self, limit: int = DIFF_LIMIT) -> str:
+        """The patch; "" if git cannot say, or does not in time. Asked once.
+
+        A longer diff is cut, and its last line says so.
+        """
+        timer = threading.Timer(TIMEOUT, self._process.kill)
+        timer.start()
+        try:
+            data = self._output.read(limit + 1)
+            if len(data) <= limit and self._process.wait():
+                return ""
+        finally:
+            timer.cancel()
+            self._stop()
+        text = without_credentials_inside(data[:limit].decode("utf-8", "replace"))
+        return f"{text}\n(cut after {limit:,} bytes)\n" if len(data) > limit else text
+
+    def keep(self, path: Path) -> None:
+        """Write the patch to a file, if there is one, once it is known; returns at once.
+
+        The process stays until it is written, for ``TIMEOUT`` seconds at most.
+        """
+        threading.Thread(target=self._write, args=(path,), name="aml-git-diff").start()
+
+    def _write(self, path: Path) -> None:
+        text = self.text()
+        # The run may have been deleted, or the disk be full: a run is whole without its diff.
+        with contextlib.suppress(OSError):
+            if text:
+                aside = path.with_name(f"{path.name}.tmp")
+                aside.write_text(text, encoding="utf-8")
+                os.replace(aside, path)
+
+
+def uncommitted_diff(directory: str | Path, limit: int = DIFF_LIMIT) -> str:
+    """What differs from the last commit below this folder, as a patch; "" if git cannot say."""
+    pending = PendingDiff.begin(directory) if is_in_work_tree(directory) else None
+    return pending.text(limit) if pending else ""
 
 
 def _properties(answers: dict[str, str]) -> dict[str, str]:
@@ -137,6 +201,12 @@ def _read_status(status: str) -> dict[str, str]:
         elif key == "branch.head" and value != "(detached)":
             answers["branch"] = value
     return answers
+
+
+def _has_changes(status: str) -> bool:
+    """Whether a file that git knows differs; new files come after those."""
+    lines = (line for line in status.splitlines() if not line.startswith("#"))
+    return not next(lines, "?").startswith("?")
 
 
 def _is_location(url: str) -> bool:

@@ -210,6 +210,21 @@ class Run(job_run.Run):
         """Submit a run with this one as its parent."""
         return self._experiment._submit(config, tags, parent=self.id, **kwargs)
 
+    def rerun(self, tags: Mapping[str, Any] | None = None, display_name: str | None = None) -> Run:
+        """Submit a new run of the same source, job and target, and return it at once.
+
+        The source is this run's snapshot: what the folder holds by now does not matter. Tags and
+        name are those this run was submitted with, unless given. v1 had no such thing.
+        """
+        from ..spec import RunRequest
+        from . import submission
+
+        experiment = self._experiment
+        experiment._refuse_archived()
+        request = RunRequest.from_json(self._request)
+        place = experiment.workspace.folder
+        return open_in(experiment, submission.submit_again(place, request, tags, display_name))
+
     # Source
 
     def get_snapshot_id(self) -> str | None:

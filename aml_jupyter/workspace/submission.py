@@ -1,7 +1,11 @@
-"""From a ScriptRunConfig to a run in the queue: a plan that changes nothing, then the deed."""
+"""From a ScriptRunConfig to a run in the queue: a plan that changes nothing, then the deed.
+
+A run that there is already can be asked for again: its stored request and snapshot make a new one.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -20,6 +24,8 @@ from ..errors import (
     AzureMLException,
     ComputeTargetException,
     RunConfigurationException,
+    SnapshotException,
+    UserErrorException,
 )
 from ..job.run import text_values
 from ..spec import (
@@ -38,9 +44,12 @@ from ..store.home import home
 from ..store.objects import Objects
 from ..store.progress import Progress, shown_progress
 from ..store.source import look_through
+from .facts import GIT_DIFF
 
 RUN_TYPE = "azureml.scriptrun"
 SLOTS_VARIABLE = "AML_SLOTS"
+RERUN_OF = "aml.rerun_of"
+"""The property of a repeated run that names the run it repeats."""
 
 
 @dataclass(frozen=True)
@@ -146,19 +155,109 @@ def submit(submission: Submission, run_id: str | None = None) -> Path:
     with shown_progress("snapshot", "bytes") as progress:
         snapshot = _take(folder, source, progress)
     facts = git.result() if git else {}
+    diff = git.begin_diff() if git else None
     job = replace(submission.job, snapshot=snapshot.id)
-    if run_id is None:
-        run_id = f"{submission.experiment}_{int(time.time())}_{os.urandom(4).hex()}"
+    run_id = _new_id(submission.experiment) if run_id is None else run_id
     number = folder.next_number(submission.experiment)
     counted = {"files": snapshot.files, "bytes": snapshot.bytes, "backend": submission.backend}
-    request = _request(submission, run_id, number, job, facts, counted)
+    run = _queue(folder, _request(submission, run_id, number, job, facts, counted), job.priority)
+    if diff:
+        diff.keep(run / GIT_DIFF)
+    return run
+
+
+def submit_again(
+    folder: WorkspaceFolder,
+    request: RunRequest,
+    tags: Mapping[str, Any] | None = None,
+    display_name: str | None = None,
+) -> Path:
+    """Queue a run that does what the run of a stored request did; returns the new run's folder.
+
+    The source is the stored snapshot, whatever became of the folder it was taken from. All that
+    can be missing by now is looked for before anything is written.
+    """
+    kind = _check_repeatable(folder, request)
+    again = replace(
+        request,
+        id=_new_id(request.experiment),
+        number=folder.next_number(request.experiment),
+        created=time.time(),
+        display_name=request.display_name if display_name is None else display_name,
+        parent=None,
+        submitted_by=user(),
+        host=socket.gethostname(),
+        source={**request.source, "backend": kind, "again": request.id},
+        tags=request.tags if tags is None else text_values(dict(tags)),
+        properties={**request.properties, RERUN_OF: request.id},
+    )
+    run = _queue(folder, again, request.job.priority if request.job else 0)
+    _copy_diff(folder.runs / request.id, run)
+    return run
+
+
+def _new_id(experiment: str) -> str:
+    return f"{experiment}_{int(time.time())}_{os.urandom(4).hex()}"
+
+
+def _queue(folder: WorkspaceFolder, request: RunRequest, priority: int) -> Path:
+    """Write the request down and hand the run over; nothing is left of it if that fails."""
     run = folder.new_run(request.to_json())
     try:
-        runner.enqueue(run, run_id, dict(os.environ), _slots(folder), job.priority)
+        runner.enqueue(run, request.id, dict(os.environ), _slots(folder), priority)
     except BaseException:
         shutil.rmtree(run, ignore_errors=True)
         raise
     return run
+
+
+def _check_repeatable(folder: WorkspaceFolder, request: RunRequest) -> str:
+    """The kind of backend of the run's target; an error if it cannot be done once more."""
+    job = request.job
+    if job is None:
+        raise UserErrorException(
+            f"Run {request.id} has no job that could be repeated: it lived inside the process "
+            "that made it.",
+            "Run that code again; runs of `%%aml_run`, `aml run` and experiment.submit() "
+            "can be repeated.",
+        )
+    kind = _target(folder, request.target)
+    if not os.access(job.interpreter, os.X_OK):
+        raise RunConfigurationException(
+            f"Run {request.id} used the interpreter {job.interpreter}, which is gone or cannot be "
+            "started.",
+            "Put it back, or submit the script again with an environment that is there.",
+        )
+    _check_snapshot(folder, request.id, job.snapshot)
+    return kind
+
+
+def _check_snapshot(folder: WorkspaceFolder, run_id: str, snapshot_id: str | None) -> None:
+    """Refuse a run whose source is not, or no longer, all there."""
+    if not snapshot_id:
+        return
+    objects = Objects(folder.objects)
+    try:
+        entries = snapshots.read_manifest(snapshot_id, objects).files
+    except SnapshotException as error:
+        raise _no_source(run_id, error.message) from error
+    sizes = {bytes.fromhex(entry.hash): entry.size for entry in entries}
+    missing = len(sizes) - len(objects.locate(sizes))
+    if missing:
+        raise _no_source(run_id, f"{missing} of its {len(sizes)} files are missing.")
+
+
+def _no_source(run_id: str, why: str) -> SnapshotException:
+    return SnapshotException(
+        f"Run {run_id} cannot be repeated, because its snapshot is not whole: {why}",
+        "Submit it again from its source folder; what is missing is stored anew.",
+    )
+
+
+def _copy_diff(old: Path, new: Path) -> None:
+    # It only explains the source, so a run is not refused for it.
+    with contextlib.suppress(OSError):
+        shutil.copyfile(old / GIT_DIFF, new / GIT_DIFF)
 
 
 def _take(folder: WorkspaceFolder, source: Source, progress: Progress) -> snapshots.Snapshot:

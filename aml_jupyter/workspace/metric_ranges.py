@@ -1,0 +1,188 @@
+"""The last, least and greatest value of every metric of some runs, at a bounded cost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..job import layout, metrics
+from ..store import Query
+from ..store.index import last_values
+
+if TYPE_CHECKING:
+    from .run import Run
+
+MOST_POINTS = 20_000_000
+"""Points that are read for one comparison; runs beyond that are told by their last values alone."""
+
+_MOST_TEXT = 4 * 1024 * 1024
+_PIECE = 1 << 18
+_PAGE = 200
+_PAGES = 10
+
+_RECORD = np.dtype(
+    [("step", "<i8"), ("time", "<f8"), ("value", "<f8"), ("metric", "<u4"), ("kind", "<u4")]
+)
+
+
+@dataclass(frozen=True)
+class MetricRange:
+    """A metric in three values; what is no number, or was not read, has no least and greatest.
+
+    ``last`` is a number, a text, or ``<table>`` and the like for what has more than one value.
+    """
+
+    last: float | str | None
+    min: float | None = None
+    max: float | None = None
+
+
+def ranges_of(runs: Sequence[Run], most_points: int = MOST_POINTS) -> list[dict[str, MetricRange]]:
+    """The metrics of each run, by name.
+
+    The smallest runs are read first. Where ``most_points`` are reached, the index is asked
+    instead: it knows the last values.
+    """
+    sizes = {run.id: _points(_folder(run)) for run in runs}
+    read: set[str] = set()
+    for run_id, size in sorted(sizes.items(), key=lambda item: item[1]):
+        if size <= most_points:
+            most_points -= size
+            read.add(run_id)
+    return [_read(_folder(run)) if run.id in read else _last_only(run) for run in runs]
+
+
+def _folder(run: Run) -> str:
+    return str(run.folder / layout.METRICS)
+
+
+def _points(folder: str) -> int:
+    """How many points are there, at most."""
+    return sum(_size(f"{stem}.bin") for stem in metrics.writers(folder)) // metrics.SIZE
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _last_only(run: Run) -> dict[str, MetricRange]:
+    found = {name: MetricRange(value) for name, value in _indexed(run).items()}
+    return {**found, **_texts(_folder(run))}
+
+
+def _indexed(run: Run) -> dict[str, float]:
+    """The last values as the index has them, else from the end of the files.
+
+    The index is asked for the newest runs, a page at a time, because most of those compared are.
+    """
+    place, parent = run.experiment.workspace, run._request.get("parent")
+    for page in range(_PAGES):
+        query = Query(
+            run.experiment.name, parent=parent, archived=True, limit=_PAGE, offset=page * _PAGE
+        )
+        found = place.find_runs(query)
+        for summary in found:
+            if summary.id == run.id:
+                return dict(summary.metrics)
+        if len(found) < _PAGE:
+            break
+    return last_values(_folder(run))
+
+
+def _read(folder: str) -> dict[str, MetricRange]:
+    found: dict[str, _Range] = {}
+    for stem in metrics.writers(folder):
+        for name, known in _numbers(stem):
+            found.setdefault(name, _Range()).join(known)
+    return {**{name: known.told() for name, known in found.items()}, **_texts(folder)}
+
+
+class _Range:
+    """One metric while it is being read."""
+
+    def __init__(
+        self, last: float = np.nan, when: float = -np.inf, low: float = np.nan, high: float = np.nan
+    ) -> None:
+        self.last, self.when, self.low, self.high = last, when, low, high
+
+    def join(self, later: _Range) -> None:
+        """Take in what another process logged, or what came later."""
+        if later.when >= self.when:
+            self.last, self.when = later.last, later.when
+        self.low = float(np.fmin(self.low, later.low))
+        self.high = float(np.fmax(self.high, later.high))
+
+    def told(self) -> MetricRange:
+        low, high = (None if np.isnan(value) else value for value in (self.low, self.high))
+        return MetricRange(self.last, low, high)
+
+
+def _numbers(stem: str) -> Iterator[tuple[str, _Range]]:
+    """What one process logged, piece by piece."""
+    names = metrics.read_names(stem)
+    for records in _pieces(f"{stem}.bin"):
+        ids = records["metric"]
+        # Stable, so that the last of each metric stays the last; sorting one number costs little.
+        order = np.argsort(ids, kind="stable") if np.any(ids != ids[0]) else slice(None)
+        ids, values, times = ids[order], _values(records)[order], records["time"][order]
+        starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
+        ends = np.r_[starts[1:], len(ids)] - 1
+        low, high = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)
+        for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            number = int(ids[start])
+            if 0 < number <= len(names) and names[number - 1]:
+                last, when = float(values[end]), float(times[end])
+                yield names[number - 1], _Range(last, when, float(low[place]), float(high[place]))
+
+
+def _pieces(path: str) -> Iterator[np.ndarray[Any, Any]]:
+    """The written records of a file, some at a time.
+
+    Read rather than mapped: a file that is trimmed while it is mapped takes the process with it.
+    """
+    try:
+        file = open(path, "rb")  # noqa: SIM115 -- closed below
+    except FileNotFoundError:
+        return
+    with file:
+        file.seek(metrics.SIZE)  # the header has the size of a record
+        while data := file.read(_PIECE * metrics.SIZE):
+            records = np.frombuffer(data[: len(data) // metrics.SIZE * metrics.SIZE], _RECORD)
+            written = records["kind"] != 0
+            if not written.any():
+                return
+            yield records if written.all() else records[written]
+
+
+def _values(records: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The values as floats; those of other kinds are whole numbers in the same eight bytes."""
+    whole = records["kind"] != metrics.FLOAT
+    if not whole.any():
+        return records["value"]
+    return np.where(whole, records["value"].view("<i8").astype(float), records["value"])
+
+
+def _texts(folder: str) -> dict[str, MetricRange]:
+    """The last of what is no number, from the end of files that are long."""
+    found: dict[str, tuple[float, MetricRange]] = {}
+    for stem in metrics.writers(folder):
+        start = max(0, _size(f"{stem}.jsonl") - _MOST_TEXT)
+        for entry in metrics.read_other(stem, start)[0]:
+            when = float(entry.get("t") or 0)
+            if when >= found.get(str(entry["name"]), (0.0,))[0]:
+                found[str(entry["name"])] = (when, MetricRange(_told(entry)))
+    return {name: told for name, (_, told) in found.items()}
+
+
+def _told(entry: metrics.Entry) -> str:
+    if entry["kind"] == "scalar":
+        return str(entry["value"])
+    size = f" of {len(entry['value'])}" if isinstance(entry["value"], list) else ""
+    return f"<{entry['kind']}{size}>"
