@@ -84,8 +84,8 @@ def _median_delay(
 
 
 def _feed(folder: Path) -> Reader:
-    feed = MetricFeed(folder)
-    return lambda: feed.series()["sent"].last if feed.poll() else None
+    feed = MetricFeed(folder / layout.METRICS)
+    return lambda: feed.lines("sent")[0].last if feed.poll() else None
 
 
 def _file(folder: Path) -> Reader:

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from aml_jupyter.errors import StorageFullError, UserErrorException
 from aml_jupyter.job import metrics
 from aml_jupyter.job.metrics import MetricWriter
-from aml_jupyter.store.feed import MetricFeed
+from aml_jupyter.store.series import MetricFeed
 from tests.support import until
 
 ROOT = Path(__file__).parent.parent
@@ -97,12 +97,13 @@ def test_nan_comes_back_as_nan(mapped: bool, tmp_path: Path) -> None:
 
 @BOTH_WAYS
 def test_steps_are_kept(mapped: bool, tmp_path: Path) -> None:
-    writer = MetricWriter(str(tmp_path / "metrics"), mapped)
+    writer = MetricWriter(str(tmp_path), mapped)
     for step in (10, 0, -5):
         writer.number("x", float(step), step)
     feed = MetricFeed(tmp_path)
     feed.poll()
-    assert list(feed.series()["x"].x) == [10, 0, -5]
+    (line,) = feed.lines("x")
+    assert list(line.points("step", 100).x) == [-5, 0, 10]
 
 
 def test_what_is_not_a_number_comes_back_too(tmp_path: Path) -> None:
@@ -699,8 +700,7 @@ def test_shapes_are_those_of_v1(entries: list[tuple[str, Any]], shape: Any) -> N
 
 
 def test_a_feed_follows_numbers_of_several_processes(tmp_path: Path) -> None:
-    folder = tmp_path / "metrics"
-    one, two = MetricWriter(str(folder)), MetricWriter(str(folder))
+    one, two = MetricWriter(str(tmp_path)), MetricWriter(str(tmp_path))
     feed = MetricFeed(tmp_path)
     assert feed.poll() is False
     one.number("x", 1.0)
@@ -709,7 +709,6 @@ def test_a_feed_follows_numbers_of_several_processes(tmp_path: Path) -> None:
     one.number("x", True)
     two.number("x", -3)
     until(feed.poll, 1)
-    series = feed.series()
-    assert sorted(series["x"].y) == [-3.0, 1.0, 1.0]
-    assert list(series["y"].y) == [2.0]
+    assert sorted(list(line.points("step", 100).y) for line in feed.lines("x")) == [[-3], [1, 1]]
+    assert [list(line.points("step", 100).y) for line in feed.lines("y")] == [[2]]
     assert feed.poll() is False

@@ -21,6 +21,7 @@ import errno
 import itertools
 import mmap
 import os
+import stat
 import struct
 from _thread import RLock
 from array import array
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 SIZE = 32
 FLOAT, INTEGER, BOOLEAN = 1, 2, 3
 NO_STEP = -(1 << 63)
+LATEST = 1e15
+"""No time of a record is as late; what has such a one was spoiled."""
 HEADER = b"AMLMETRICS\x00\x01".ljust(SIZE, b"\x00")
 
 _FLOAT_RECORD = struct.Struct("<qddII")
@@ -47,7 +50,8 @@ _INTEGER_RECORD = struct.Struct("<qdqII")
 _FIRST_ALLOCATION = 1 << 16
 _LARGEST_STEP = 1 << 24
 _PIECE = 1 << 20
-_LONGEST_GAP = 1024
+_LONGEST_LINE = 1 << 26
+LONGEST_GAP = 1024
 _OPEN_SLOT = 1.0
 
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -309,7 +313,7 @@ def read_records(stem: str, offset: int = 0, final: bool = False) -> tuple[bytes
     offset = max(offset, SIZE)
     now = time()
     try:
-        with open(f"{stem}.bin", "rb") as file:
+        with open_to_read(f"{stem}.bin") as file:
             file.seek(offset)
             data = _until_unwritten(file)
     except FileNotFoundError:
@@ -317,8 +321,20 @@ def read_records(stem: str, offset: int = 0, final: bool = False) -> tuple[bytes
     # The last byte of a record that is not 0 belongs to its kind.
     data = data[: -(-len(data.rstrip(b"\0")) // SIZE) * SIZE]
     data = data[: len(data) // SIZE * SIZE]
-    end = len(data) if final else _settled(data, now) * SIZE
+    end = len(data) if final else settled(data, now) * SIZE
     return data[:end], offset + end
+
+
+def open_to_read(path: str) -> Any:
+    """A file that a job may have put there, opened for reading.
+
+    What is no regular file is as good as not there: opening a pipe would wait for its other end.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return open(file, "rb")
 
 
 def _until_unwritten(file: Any) -> bytes:
@@ -326,12 +342,12 @@ def _until_unwritten(file: Any) -> bytes:
     pieces = []
     while True:
         pieces.append(file.read(_PIECE))
-        if len(pieces[-1]) < _PIECE or not any(pieces[-1][-_LONGEST_GAP * SIZE :]):
+        if len(pieces[-1]) < _PIECE or not any(pieces[-1][-LONGEST_GAP * SIZE :]):
             return b"".join(pieces)
 
 
-def _settled(data: bytes, now: float) -> int:
-    """How many records from the first on are not about to change.
+def settled(data: bytes, now: float) -> int:
+    """How many of the records in ``data``, read after ``now``, are not about to change.
 
     Reading takes time as well: what follows an empty slot may have been written after that
     slot was read. Only an old record behind it proves that its thread has died.
@@ -353,31 +369,40 @@ def _settled(data: bytes, now: float) -> int:
 
 def near_the_end(stem: str, records: int = 4096) -> int:
     """An offset with at most about ``records`` written records behind it."""
+    return max(SIZE, written(stem) - records * SIZE)
+
+
+def written(stem: str) -> int:
+    """The offset behind the last record, as a few looks into the file find it."""
     try:
-        file = os.open(f"{stem}.bin", os.O_RDONLY)
+        with open_to_read(f"{stem}.bin") as file:
+            low, high = 1, os.fstat(file.fileno()).st_size // SIZE
+            while low < high:  # the records come first, the zeros allocated ahead after them
+                middle = (low + high) // 2
+                if any(os.pread(file.fileno(), 4, middle * SIZE + 24)):
+                    low = middle + 1
+                else:
+                    high = middle
     except FileNotFoundError:
         return SIZE
-    try:
-        low, high = 1, os.fstat(file).st_size // SIZE
-        while low < high:  # the written records come first, the zeros allocated ahead after them
-            middle = (low + high) // 2
-            if any(os.pread(file, 4, middle * SIZE + 24)):
-                low = middle + 1
-            else:
-                high = middle
-    finally:
-        os.close(file)
-    return max(1, low - records) * SIZE
+    return low * SIZE
 
 
 def read_names(stem: str) -> list[str]:
     """Metric names by id - 1; empty where a disk has spoiled one."""
+    return new_names(stem, 0)[0]
+
+
+def new_names(stem: str, offset: int) -> tuple[list[str], int]:
+    """The names from byte ``offset`` on, as :func:`read_names`, and the offset to go on from."""
     try:
-        with open(f"{stem}.names", "rb") as file:
+        with open_to_read(f"{stem}.names") as file:
+            file.seek(offset)
             data = file.read()
     except FileNotFoundError:
-        return []
-    return [_name(line) for line in data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]]
+        return [], offset
+    whole = data.rfind(b"\n") + 1
+    return [_name(line) for line in data[:whole].split(b"\n")[:-1]], offset + whole
 
 
 def _name(line: bytes) -> str:
@@ -385,31 +410,52 @@ def _name(line: bytes) -> str:
 
     try:
         name = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return name if isinstance(name, str) else ""
 
 
 def read_other(stem: str, offset: int = 0) -> tuple[list[Entry], int]:
     """The entries of the ``.jsonl`` from byte ``offset`` on, and the offset to go on from."""
-    import json
+    lines, offset = other_lines(stem, offset)
+    return [entry for entry in map(parse_other, lines) if entry is not None], offset
 
+
+def other_lines(stem: str, offset: int = 0, limit: int = -1) -> tuple[list[bytes], int]:
+    """The lines of the ``.jsonl`` from byte ``offset`` on, and the offset to go on from.
+
+    With a ``limit`` about so many bytes of them, but never less than a line.
+    """
     try:
-        with open(f"{stem}.jsonl", "rb") as file:
+        with open_to_read(f"{stem}.jsonl") as file:
             file.seek(offset)
-            data = file.read()
+            data = file.read(limit)
+            while 0 < limit <= len(data) < _LONGEST_LINE and b"\n" not in data:
+                more = file.read(len(data))
+                data += more
+                if not more:
+                    break
     except FileNotFoundError:
         return [], offset
     whole = data.rfind(b"\n") + 1
-    entries = []
-    for line in data[:whole].splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:  # torn by a machine that went down
-            continue
-        if isinstance(entry, dict) and "name" in entry and "kind" in entry and "value" in entry:
-            entries.append(entry)
-    return entries, offset + whole
+    if limit > 0 and not whole and len(data) >= _LONGEST_LINE:
+        whole = len(data)  # no line of ours: what it goes on with will not parse either
+    return data[:whole].splitlines(), offset + whole
+
+
+def parse_other(line: bytes) -> Entry | None:
+    """The entry in a line of the ``.jsonl``; None for one torn by a machine that went down."""
+    import json
+
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not (isinstance(entry, dict) and "value" in entry and type(entry.get("name")) is str):
+        return None
+    if not (type(entry.get("kind")) is str and type(entry.get("t")) in (int, float)):
+        return None
+    return entry if abs(entry["t"]) < LATEST else None
 
 
 def decode(data: bytes) -> Iterator[tuple[int, float, Scalar]]:

@@ -7,24 +7,23 @@ from ..lazy import names_from
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import snapshots
-    from .feed import Decimator, LogTail, MetricFeed, RunFeed, Series, Update, read_tail
+    from .feed import LogTail, read_tail
     from .folder import WorkspaceFolder, project_for
     from .home import Home
     from .index import Index, Query, RunSummary, delete_run
     from .objects import Objects
+    from .series import Line, MetricFeed, Points
 
 __all__ = [
-    "Decimator",
     "Home",
     "Index",
+    "Line",
     "LogTail",
     "MetricFeed",
     "Objects",
+    "Points",
     "Query",
-    "RunFeed",
     "RunSummary",
-    "Series",
-    "Update",
     "WorkspaceFolder",
     "delete_run",
     "project_for",
@@ -35,11 +34,12 @@ __all__ = [
 __getattr__ = names_from(
     __name__,
     {
-        "feed": "Decimator LogTail MetricFeed RunFeed Series Update read_tail",
+        "feed": "LogTail read_tail",
         "folder": "WorkspaceFolder project_for",
         "home": "Home",
         "index": "Index Query RunSummary delete_run",
         "objects": "Objects",
+        "series": "Line MetricFeed Points",
         "snapshots": "",
     },
 )

@@ -19,7 +19,7 @@ from ..errors import SnapshotException, UserErrorException
 from ..job import events, layout, metrics
 from ..job.metrics import MetricWriter
 from ..job.run import Run
-from ..store import Index, Query, RunFeed, WorkspaceFolder, snapshots
+from ..store import Index, MetricFeed, Query, WorkspaceFolder, snapshots
 from ..store.index import delete_run
 from ..store.objects import Objects
 
@@ -130,15 +130,16 @@ class StoreContract(ABC):
             "for n in range(2000): run.log('x', float(n))\nrun.complete()"
         )
         process = self.elsewhere(code, folder.runs / "one")
-        feed = RunFeed(folder.runs / "one")
+        feed = MetricFeed(folder.runs / "one" / layout.METRICS)
         until = time.monotonic() + self.patience
-        while not feed.finished:
+        while process.poll() is None:
             assert time.monotonic() < until
             feed.poll()
             time.sleep(0.01)
         self.said(process)
-        series = feed.poll().series["x"]
-        assert (series.count, series.last) == (2000, 1999.0)
+        feed.poll(final=True)
+        (line,) = feed.lines("x")
+        assert (line.count, line.last) == (2000, 1999.0)
 
     # Metrics
 

@@ -36,3 +36,299 @@ export interface MetricSeries {
 export interface RunError {
   message: string;
 }
+
+/** A message from the browser; `kind` says what it wants, the members what it needs for that. */
+export interface Asked {
+  /** ready: send the log anew. log: follow another file. open, against: show another run, or compare with it. back: to the run before. */
+  kind: "ready" | "log" | "page" | "find" | "files" | "bytes" | "facts" | "tag" | "children" | "system" | "compare" | "candidates" | "cancel" | "rerun" | "folder" | "open" | "back" | "against";
+  file?: string;
+  text?: string;
+  /** A byte offset. */
+  at?: number;
+  path?: string;
+  from?: number;
+  count?: number;
+  token?: string;
+  run?: string;
+  name?: string;
+  /** null removes the tag. */
+  value?: string | null;
+}
+
+/** A message from the kernel; `kind` says which member is there. */
+export interface Told {
+  kind: "log" | "page" | "matches" | "files" | "bytes" | "system" | "facts" | "children" | "compare" | "candidates" | "said";
+  log?: LogPiece;
+  page?: LogPage;
+  matches?: LogMatches;
+  files?: RunFiles;
+  bytes?: FileBytes;
+  system?: SystemSeries[];
+  facts?: RunFacts;
+  children?: ChildTable;
+  /** HTML, escaped by the kernel: what differs between the runs. */
+  compare?: string;
+  candidates?: Candidate[];
+  /** An answer for the reader, such as why something could not be done. */
+  said?: string;
+  /** Whether `said` tells of something that went wrong. */
+  bad?: boolean;
+}
+
+/** The state that the live view of one or more runs shares with its kernel: what a browser that comes late, or comes again, must know. */
+export interface RunView {
+  /** The runs shown, the first one leads; several are compared. */
+  runs: RunHead[];
+  /** Which tabs there are: overview, log, system, files, facts, children, compare. */
+  tabs: string[];
+  /** The tab that is open; set by the browser. */
+  tab: string;
+  /** Whether any view of it is on screen; set by the browser. */
+  shown: boolean;
+  /** Counts up every 20 seconds while shown, so that a kernel notices when the last browser has gone; set by the browser. */
+  beat: number;
+  /** Whether the output is drawn by our JupyterLab extension, which takes new static forms without drawing anew; set by the browser. */
+  hosted: boolean;
+  /** How charts are drawn; set by the browser. */
+  options: ChartOptions;
+  /** What is drawn of all there is. */
+  charts: ChartSummary;
+  /** The end of the log, until a browser has said that it is ready and takes pieces as messages. */
+  log: LogPiece;
+  /** The ids of the runs that the reader came from, the last one last. */
+  backs: string[];
+}
+
+/** One run in the head of the view. */
+export interface RunHead {
+  id: string;
+  name: string;
+  experiment: string;
+  /** A v1 state, such as Running or Completed. */
+  status: string;
+  target: string;
+  environment: string;
+  /** The colour of its lines in charts. */
+  colour: string;
+  /** Seconds since the epoch. */
+  started: number | null;
+  ended: number | null;
+  /** The kernel's clock when this was written, so that elapsed time ticks right in a browser whose clock is wrong. */
+  now: number;
+  stages: Stage[];
+  progress: Progress | null;
+  /** Why it failed, in words; empty if it did not. */
+  error: string;
+  /** Something to tell the reader beside the state, such as a warning; may be empty. */
+  note: string;
+}
+
+/** A stretch of the time line. */
+export interface Stage {
+  state: string;
+  since: number;
+  until: number | null;
+}
+
+/** How far the run is, as it says itself: by its runner, or by the progress bar that it prints. */
+export interface Progress {
+  text: string;
+  /** From 0 to 1. */
+  done: number | null;
+  /** Seconds until it is done. */
+  left: number | null;
+}
+
+/** How charts are drawn. */
+export interface ChartOptions {
+  /** Words that a metric's name must hold. */
+  filter: string;
+  axis: "step" | "time" | "clock";
+  log_x: boolean;
+  log_y: boolean;
+  /** 0 draws what was logged; towards 1 the line is ever smoother. */
+  smoothing: number;
+  /** One chart for each metric, for each first part of a name, or for all that match. */
+  grouping: "each" | "prefix" | "one";
+  /** How many charts to draw at most. */
+  most: number;
+  /** Whether a reader has zoomed into a chart; set false by the browser to show everything again. */
+  zoomed: boolean;
+}
+
+/** What is drawn of all the metrics there are. */
+export interface ChartSummary {
+  /** All metrics. */
+  metrics: number;
+  /** Those that the filter lets through. */
+  matching: number;
+  /** Charts that this makes. */
+  charts: number;
+  /** Charts that are drawn. */
+  drawn: number;
+  /** From 0 to 1: how much of the metric files has been read. */
+  reading: number;
+  /** The charts in order, so that hovering, zooming and panning need no kernel. */
+  figures: ChartFigure[];
+}
+
+/** One chart. */
+export interface ChartFigure {
+  /** The id of the widget model that draws it. */
+  model: string;
+  title: string;
+}
+
+/** New lines of a log. */
+export interface LogPiece {
+  file: string;
+  /** All logs of the run, the one to begin with first. */
+  files: string[];
+  /** The number of the first line here; lines of that number and above are replaced by these. */
+  first: number;
+  /** Whether to forget all lines before `first`. */
+  reset: boolean;
+  /** Text with its colour codes; a progress bar is in its last state. */
+  lines: string[];
+  /** With `reset`: how many bytes of the file come before the first line here. */
+  cut: number;
+  /** How many bytes were passed over just before these lines, because the job wrote faster than a browser reads. */
+  passed: number;
+  /** Bytes of the file so far. */
+  size: number;
+  /** Whether nothing more will come. */
+  ended: boolean;
+}
+
+/** A stretch from the middle of a log. */
+export interface LogPage {
+  file: string;
+  from: number;
+  to: number;
+  size: number;
+  lines: string[];
+}
+
+/** Where a text occurs in a whole log. */
+export interface LogMatches {
+  file: string;
+  text: string;
+  matches: LogMatch[];
+  more: boolean;
+  /** Bytes looked through. */
+  searched: number;
+}
+
+/** A line of a log that holds the text searched for. */
+export interface LogMatch {
+  /** Byte offset of the line. */
+  at: number;
+  line: string;
+}
+
+/** A file that the run left. */
+export interface RunFile {
+  /** Relative to the run's folder. */
+  path: string;
+  size: number;
+  modified: number;
+}
+
+/** The files of the run. */
+export interface RunFiles {
+  /** The run's folder on the kernel's machine. */
+  folder: string;
+  files: RunFile[];
+  /** Files that are not listed. */
+  more: number;
+}
+
+/** A part of a file, whose bytes come as the buffer of the message. */
+export interface FileBytes {
+  path: string;
+  from: number;
+  /** Of the whole file. */
+  size: number;
+  /** Repeats that of the question. */
+  token: string;
+}
+
+/** One measurement of the machine or of the job's processes. */
+export interface SystemSeries {
+  name: string;
+  /** %, B, B/s or empty. */
+  unit: string;
+  /** Which series share a chart. */
+  group: string;
+  /** Seconds since the run started. */
+  x: number[];
+  y: (number | null)[];
+  /** What the reader must know, such as that it counts the whole machine. */
+  note: string;
+}
+
+/** What else there is to know about a run; every section is a list of names and values. */
+export interface RunFacts {
+  sections: FactSection[];
+  tags: Fact[];
+  /** Longer texts: diff, environment, source files. */
+  texts: FactText[];
+}
+
+/** Facts under one heading. */
+export interface FactSection {
+  title: string;
+  facts: Fact[];
+}
+
+/** A name and its value. */
+export interface Fact {
+  name: string;
+  value: string;
+}
+
+/** A text under a heading that can be opened. */
+export interface FactText {
+  title: string;
+  text: string;
+  /** How to colour it. */
+  kind: "diff" | "text";
+}
+
+/** The children of a run. */
+export interface ChildTable {
+  /** Parameters first, then metrics. */
+  columns: ChildColumn[];
+  rows: ChildRow[];
+  /** Children that are not listed. */
+  more: number;
+  /** Parallel coordinates as SVG, escaped by the kernel; may be empty. */
+  picture: string;
+}
+
+/** A column of the table of children. */
+export interface ChildColumn {
+  name: string;
+  kind: "parameter" | "metric";
+}
+
+/** A child. */
+export interface ChildRow {
+  id: string;
+  name: string;
+  status: string;
+  started: number | null;
+  seconds: number | null;
+  /** As shown. */
+  cells: string[];
+  /** To sort by; null where a cell is no number. */
+  numbers: (number | null)[];
+}
+
+/** A run to compare with. */
+export interface Candidate {
+  id: string;
+  name: string;
+  status: string;
+  started: number | null;
+}
