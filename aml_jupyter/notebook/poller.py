@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 class View(Protocol):
     """Something that shows a run."""
 
-    def refresh(self) -> bool:
-        """Show what is new; False when there will be nothing more to show."""
+    def refresh(self) -> float | None:
+        """Show what is new; seconds until the next look, or None when there is no more to show."""
 
 
 class Poller:
@@ -31,11 +31,13 @@ class Poller:
         self._views: weakref.WeakSet[View] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._called = threading.Event()
 
     def watch(self, view: View) -> None:
-        """Refresh ``view`` from now on; it is held weakly."""
+        """Refresh ``view`` from now on; it is held weakly. Once more is at once."""
         with self._lock:
             self._views.add(view)
+            self._called.set()
             # A thread of before a fork is not one of this process.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="aml-views", daemon=True)
@@ -48,26 +50,34 @@ class Poller:
         return thread is not None and thread.is_alive()
 
     def _run(self) -> None:
-        pause = threading.Event()
-        while self._refresh_all():
-            pause.wait(self._interval)
+        while (pause := self._refresh_all()) is not None:
+            # A call ends a long pause, but never makes looks more frequent than the interval.
+            if pause > self._interval:
+                self._called.wait(pause - self._interval)
+            threading.Event().wait(min(pause, self._interval))
 
-    def _refresh_all(self) -> bool:
+    def _refresh_all(self) -> float | None:
+        """Seconds until somebody wants to be looked at again; None when nobody is left."""
         # A method of its own, so that no view is held by a local variable during the pause.
+        self._called.clear()
         with self._lock:
             views = list(self._views)
             if not views:
                 self._thread = None
-                return False
-        for view in views:
-            try:
-                more = view.refresh()
-            except Exception:  # noqa: BLE001 (one broken view must not stop the others)
-                _log.debug("a view of a run failed", exc_info=True)
-                more = False
-            if not more:
-                self._views.discard(view)
-        return True
+                return None
+        pauses = [self._refresh(view) for view in views]
+        return min((pause for pause in pauses if pause is not None), default=self._interval)
+
+    def _refresh(self, view: View) -> float | None:
+        try:
+            pause = view.refresh()
+        except Exception:  # noqa: BLE001 (one broken view must not stop the others)
+            _log.debug("a view of a run failed", exc_info=True)
+            pause = None
+        if pause is None:
+            self._views.discard(view)
+            return None
+        return max(pause, self._interval)
 
 
 POLLER = Poller()

@@ -6,24 +6,28 @@ and opened without its kernel still shows the run.
 
 from __future__ import annotations
 
-import html
 import os
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AmlError
-from ..job import states
-from . import charts
-from .forms import FAINT, drawn, header, log_block, static_bundle
+from ..errors import UserErrorException
+from ..job import layout
+from ..store.feed import LogTail
+from . import forms
+from .answers import Answers
+from .log_text import LogText
+from .markup import FAINT, escaped, shown_number, shown_time
 from .poller import POLLER
-from .watch import Look, Watch, shown_time
+from .shots import take_shot
+from .watch import watch_all
 from .widget_data import widget_data
 
 if TYPE_CHECKING:
     from ..workspace import Run
 
-WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+_CARD_EVERY = 1.0
+_MOST_VALUES = 4
+_MOST_RUNS = 20
 
 # Where we are
 
@@ -43,190 +47,136 @@ def surface() -> str:
     return "live" if named or "__vsc_ipynb_file__" in shell.user_ns else "updates"
 
 
-# Views
+# Views without widgets
 
 
 class CardView:
-    """A run shown without widgets; where displays can be updated it follows the run."""
+    """Runs shown without widgets; where displays can be updated it follows them."""
 
-    _EVERY = 1.0
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._watch = Watch(run)
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._watches = watch_all(runs)
+        self._answers = Answers(self._watches)
+        self._tail = LogTail(runs[0].folder / layout.DRIVER_LOG)
+        self._log = LogText()
         self._handle: Any = None
         self._shown: dict[str, object] = {}
-        self._next = 0.0
 
     def show(self, follow: bool) -> None:
-        """Display it, and keep it up to date until the run has ended if ``follow``."""
+        """Display it, and keep it up to date until the runs have ended if ``follow``."""
         from IPython.display import display
 
-        self._shown = self._bundle()
+        self._shown = self.bundle()
         self._handle = display(self._shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]
-        if follow and not self._watch.finished:
+        if follow and not self._finished:
             _keep(self)
 
-    def refresh(self) -> bool:
+    def refresh(self) -> float | None:
         """Show what is new."""
-        if time.monotonic() < self._next:
-            return True
-        self._next = time.monotonic() + self._EVERY
-        bundle = self._bundle()
+        bundle = self.bundle()
         if bundle != self._shown:
             self._shown = bundle
             self._handle.update(bundle, raw=True)
-        return not self._watch.finished
+        return None if self._finished else _CARD_EVERY
 
-    def _bundle(self) -> dict[str, object]:
-        return static_bundle(self._run, self._watch.look(), self._watch.log)
+    def bundle(self) -> dict[str, object]:
+        """All forms of the runs as they are now."""
+        heads = [watch.look() for watch in self._watches]
+        for watch in self._watches:
+            while watch.read_metrics():
+                pass
+        self._read_log()
+        return forms.bundle(take_shot(self._watches, heads, self._log, self._answers))
+
+    def _read_log(self) -> None:
+        skipped = self._tail.skip_to_tail()
+        self._log.feed(self._tail.text(), skipped)
+
+    @property
+    def _finished(self) -> bool:
+        return all(watch.finished for watch in self._watches)
 
 
 class LineView(CardView):
     """A run as one line that follows its state: ``--quiet``."""
 
-    def _bundle(self) -> dict[str, object]:
-        look = self._watch.look()
-        values = [f"{n} {charts.shown_number(s.last)}" for n, s in drawn(look.series)]
-        parts = [look.status, look.id, shown_time(look.elapsed), look.progress, *values]
-        text = " · ".join(part for part in [*parts, look.error.split("\n")[0]] if part)
-        metrics = f'<span style="{FAINT}"> {html.escape(" · ".join(values))}</span>'
-        return {"text/plain": text, "text/html": header(look) + (metrics if values else "")}
-
-
-class LiveView:
-    """The widget of a run: header, charts, log and a button to cancel. Sends what changed only."""
-
-    def __init__(self, run: Run) -> None:
-        import ipywidgets as widgets
-
-        self._run = run
-        self._watch = Watch(run)
-        self._handle: Any = None
-        self._charts: dict[str, charts.Chart] = {}
-        self._header = widgets.HTML(layout=widgets.Layout(flex="1 1 auto"))
-        self._cancel = widgets.Button(
-            description="Cancel",
-            icon="stop",
-            tooltip=f"Cancel run {run.id}",
-            layout=widgets.Layout(width="auto", flex="0 0 auto"),
-        )
-        self._cancel.on_click(self._on_cancel)
-        self._grid = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap"))
-        self._log = widgets.HTML()
-        top = widgets.HBox([self._header, self._cancel])
-        self.widget = widgets.VBox([top, self._grid, self._log])
-        # The widget is what the notebook holds on to: the view lives as long as it does.
-        self.widget.aml_view = self
-        self._render(self._watch.look(), first=True)
-
-    def show(self) -> None:
-        """Display it and follow the run; the last state replaces the first in the saved output."""
-        from IPython.display import display
-
-        self._handle = display(self.bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
-        self.follow()
-
-    def follow(self) -> None:
-        """Keep the widget up to date from now on."""
-        if not self._watch.finished:
-            POLLER.watch(self)
-
     def bundle(self) -> dict[str, object]:
-        """The widget with all its static forms."""
-        static = static_bundle(self._run, self._look, self._watch.log)
-        model = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        return {WIDGET_MIME: model, **static}
-
-    def refresh(self) -> bool:
-        """Show what is new."""
-        if self.widget.comm is None:
-            return False
-        self._render(self._watch.look())
-        if not self._watch.finished:
-            return True
-        if self._handle is not None:
-            self._handle.update(self.bundle(), raw=True)
-        return False
-
-    def _render(self, look: Look, first: bool = False) -> None:
-        self._look = look
-        # Widgets compare before they send: an unchanged text costs nothing.
-        self._header.value = header(look)
-        if first or self._watch.log_changed:
-            self._log.value = log_block(self._watch.log)
-        if look.status in states.TERMINAL:
-            self._cancel.disabled = True
-            self._cancel.layout.display = "none"
-        elif look.status == states.CANCEL_REQUESTED:
-            self._cancel.disabled = True
-        self._draw(look)
-
-    def _draw(self, look: Look) -> None:
-        for name, series in look.series.items():
-            if name in self._charts:
-                self._charts[name].update(series)
-            elif len(self._charts) < charts.MOST:
-                self._charts[name] = charts.Chart(name, series)
-        if len(self._grid.children) != len(self._charts):
-            self._grid.children = [chart.widget for chart in self._charts.values()]
-
-    def _on_cancel(self, _: object) -> None:
-        self._cancel.disabled = True
-        try:
-            self._run.cancel()
-        except AmlError as error:
-            self._cancel.disabled = False
-            self._header.value += f"<div>{html.escape(str(error))}</div>"
+        """The line, as text and as HTML."""
+        watch = self._watches[0]
+        self._read_log()
+        head = watch.look(self._log.lines()[-2:])
+        watch.read_metrics()
+        names = watch.metrics.names[:_MOST_VALUES]
+        values = [f"{name} {shown_number(watch.metrics.lines(name)[-1].last)}" for name in names]
+        progress = head.progress.text if head.progress else ""
+        parts = [head.status, head.id, shown_time(head.elapsed), progress, *values]
+        text = " · ".join(part for part in [*parts, head.error.split("\n")[0]] if part)
+        metrics = f'<span style="{FAINT}"> {escaped(" · ".join(values))}</span>'
+        return {"text/plain": text, "text/html": forms.header(head) + (metrics if values else "")}
 
 
 _kept: set[CardView] = set()
 
 
 def _keep(view: CardView) -> None:
-    """Follow a view that no widget holds, until its run has ended."""
-    _kept.intersection_update({kept for kept in _kept if not kept._watch.finished})
+    """Follow a view that no widget holds, until its runs have ended."""
+    _kept.intersection_update({kept for kept in _kept if not kept._finished})
     _kept.add(view)
     POLLER.watch(view)
 
 
-def show(run: Run, quiet: bool = False) -> None:
-    """Display a run in the best way the place allows; returns at once."""
+# Showing
+
+
+def show(runs: Sequence[Run], quiet: bool = False) -> None:
+    """Display runs in the best way the place allows; returns at once."""
     where = surface()
     if quiet:
-        LineView(run).show(follow=where != "once")
+        LineView(runs).show(follow=where != "once")
     elif where == "live":
-        LiveView(run).show()
+        from .live import LiveView
+
+        LiveView(runs).show()
     else:
-        CardView(run).show(follow=where == "updates")
+        CardView(runs).show(follow=where == "updates")
 
 
-def mimebundle(run: Run) -> dict[str, object]:
-    """The display of a run at the end of a cell: live where there is a front end."""
+def mimebundle(runs: Sequence[Run]) -> dict[str, object]:
+    """The display of runs at the end of a cell: live where there is a front end."""
     if surface() == "live":
-        view = LiveView(run)
+        from .live import LiveView
+
+        view = LiveView(runs)
         view.follow()
         return view.bundle()
-    watch = Watch(run)
-    return static_bundle(run, watch.look(), watch.log)
+    return CardView(runs).bundle()
 
 
 class RunDetails:
-    """v1's widget: ``RunDetails(run).show()`` never blocks and never fails for want of a UI."""
+    """v1's widget: ``RunDetails(run).show()`` never blocks and never fails for want of a UI.
 
-    def __init__(self, run_instance: Run) -> None:
-        self._run = run_instance
+    A list of runs is shown together: one line for each in every chart, and what differs.
+    """
+
+    def __init__(self, run_instance: Run | Sequence[Run]) -> None:
+        several = isinstance(run_instance, Sequence)
+        self._runs: list[Run] = list(run_instance) if several else [run_instance]  # type: ignore[arg-type,list-item]
+        if not 0 < len(self._runs) <= _MOST_RUNS:
+            raise UserErrorException(
+                f"RunDetails was given {len(self._runs)} runs.",
+                f"Give it one run, or a list of up to {_MOST_RUNS} to compare them.",
+            )
 
     def show(self, render_lib: object = None, widget_settings: object = None) -> None:
         """Display the run and follow it until it ends."""
-        show(self._run)
+        show(self._runs)
 
     def get_widget_data(self, widget_settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What the widget shows, with v1's keys."""
-        return widget_data(self._run, widget_settings)
+        return widget_data(self._runs[0], widget_settings)
 
     def __repr__(self) -> str:
-        return f"_UserRunWidget(widget_settings={{}}, run_id={self._run.id!r})"
+        named = ", ".join(f"run_id={run.id!r}" for run in self._runs)
+        return f"_UserRunWidget(widget_settings={{}}, {named})"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
-        return {**mimebundle(self._run), "text/plain": repr(self)}
+        return {**mimebundle(self._runs), "text/plain": repr(self)}

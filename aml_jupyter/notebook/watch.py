@@ -1,86 +1,171 @@
-"""What there is to show of a run, looked at again and again at little cost."""
+"""What there is to see of a run, looked at again and again at little cost."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..store.feed import RunFeed, Series
-from .log_text import LogText
+from ..job import events, layout, states
+from ..store.series import MetricFeed
+from .progress_bar import Progress, progress_in
+from .svg import line_style
 
 if TYPE_CHECKING:
     from ..workspace import Run
 
-# bqplot draws up to a thousand points quickly, and freezes far above.
-_POINTS = 1000
+_DELETED = "The run was deleted."
 
 
 @dataclass(frozen=True)
-class Look:
-    """What there is to show of a run at one moment."""
+class Stage:
+    """A stretch of a run's time line; ``until`` is None for the one that goes on."""
+
+    state: str
+    since: float
+    until: float | None
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a run is at one moment, under the names that the wire's ``RunHead`` has."""
 
     id: str
-    display_name: str
+    name: str
     experiment: str
-    target: str
     status: str
+    target: str
+    environment: str
     started: float | None
     ended: float | None
-    progress: str
+    now: float
+    stages: Sequence[Stage]
+    progress: Progress | None
     error: str
-    series: Mapping[str, Series]
+    note: str
+    colour: str = ""
 
     @property
     def elapsed(self) -> float | None:
         """Seconds from its start to its end, or to now."""
-        return None if self.started is None else (self.ended or time.time()) - self.started
+        return None if self.started is None else (self.ended or self.now) - self.started
+
+    @property
+    def has_ended(self) -> bool:
+        """True once the run is Completed, Failed or Canceled."""
+        return self.status in states.TERMINAL
+
+    def to_wire(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {**asdict(self), "stages": [asdict(stage) for stage in self.stages]}
+
+    def differs_from(self, other: Head | None) -> bool:
+        """Whether there is anything new to show; that time has passed is nothing new."""
+        return other is None or replace(self, now=0.0) != replace(other, now=0.0)
 
 
 class Watch:
-    """Follows a run for one view: each look is cheap, and the log stays bounded."""
+    """Follows the state of one run; its numbers are in ``metrics``.
 
-    def __init__(self, run: Run) -> None:
-        self._feed = RunFeed(run.folder, _POINTS)
-        self._run = run
-        self._target = str(run.get_details().get("target") or "local")
-        self.log = LogText()
-        self.log_changed = False
+    ``colour`` is that of its lines where several runs are shown together.
+    """
 
-    def look(self) -> Look:
-        """What there is to show now."""
-        update = self._feed.poll()
-        self.log_changed = self.log.feed(update.log, update.log_reset)
-        return Look(
-            self._run.id,
-            self._run.display_name,
-            self._run.experiment.name,
-            self._target,
-            update.status,
-            update.started,
-            update.ended,
-            update.progress,
-            _message(update.error),
-            update.series,
-        )
+    def __init__(self, run: Run, colour: str = "") -> None:
+        self.run = run
+        self._colour = colour
+        self.metrics = MetricFeed(run.folder / layout.METRICS)
+        request = layout.read_json(str(run.folder / layout.REQUEST)) or {}
+        self._experiment = str(request.get("experiment") or "")
+        self._target = str(request.get("target") or "local")
+        self._environment = _environment_of(request)
+        self._created = float(request.get("created") or 0.0)
+        self._facts = events.Facts(request)
+        self._offset = 0
+        self._gone = False
 
     @property
     def finished(self) -> bool:
-        """Whether the run had ended at the last look."""
-        return self._feed.finished
+        """Whether the run had ended, or been deleted, at the last look."""
+        return self._facts.has_ended or self._gone
+
+    @property
+    def started(self) -> float | None:
+        """When the job started, as of the last look."""
+        return self._facts.started
+
+    def look(self, last_lines: Iterable[str] = ()) -> Head:
+        """How the run is now; ``last_lines`` of its log may hold a progress bar."""
+        new, self._offset = events.read(str(self.run.folder), self._offset)
+        for event in new:
+            self._facts.apply(event)
+        facts = self._facts
+        self._gone = not new and not self.run.folder.exists()
+        return Head(
+            id=self.run.id,
+            name=facts.display_name,
+            experiment=self._experiment,
+            status=facts.status,
+            target=self._target,
+            environment=self._environment,
+            started=facts.started,
+            ended=facts.ended,
+            now=time.time(),
+            stages=_stages(facts, self._created),
+            progress=None if facts.has_ended else _progress(facts) or progress_in(last_lines),
+            error=_message(facts.error),
+            note=_DELETED if self._gone else _note(facts),
+            colour=self._colour,
+        )
+
+    def read_metrics(self) -> bool:
+        """Take in numbers that are new, a bounded part of them; whether there were any."""
+        return self.metrics.poll(final=self.finished)
 
 
-def _message(error: Mapping[str, Any] | None) -> str:
+def watch_all(runs: Sequence[Run]) -> list[Watch]:
+    """A watch for each run, told apart by colours when they are several."""
+    if len(runs) == 1:
+        return [Watch(runs[0])]
+    return [Watch(run, line_style(place, 0, True)[0]) for place, run in enumerate(runs)]
+
+
+def _environment_of(request: dict[str, Any]) -> str:
+    """The environment's name; where none was asked for, the Python of who submitted."""
+    facts = request.get("environment") or {}
+    if facts.get("kind") == "submitter":
+        return f"Python {facts.get('python') or ''}".strip()
+    return str(facts.get("name") or "")
+
+
+def _stages(facts: events.Facts, created: float) -> tuple[Stage, ...]:
+    """The time line without its last point; no stage begins before the one in front of it."""
+    marks = [(states.NOT_STARTED, created), *facts.stages]
+    if facts.started is not None:
+        marks = [(s, min(t, facts.started) if s == states.RUNNING else t) for s, t in marks]
+    found = []
+    for number, (state, since) in enumerate(marks):
+        if state in states.TERMINAL:
+            break
+        following = marks[number + 1][1] if number + 1 < len(marks) else facts.ended
+        if following is None or following > since:
+            found.append(Stage(state, since, following))
+    return tuple(found)
+
+
+def _note(facts: events.Facts) -> str:
+    return str(facts.warnings[-1]["message"]) if facts.warnings else ""
+
+
+def _progress(facts: events.Facts) -> Progress | None:
+    said = facts.progress
+    if not said:
+        return None
+    done, total = said.get("done"), said.get("total")
+    part = float(done) / float(total) if isinstance(done, (int, float)) and total else None
+    return Progress(str(said.get("text") or ""), part, None)
+
+
+def _message(error: Any) -> str:
     inner = (error or {}).get("error", error) or {}
     return str(inner.get("message") or "")
-
-
-def shown_time(seconds: float | None) -> str:
-    """A duration: ``0:01:23``, days when there are any; empty for None."""
-    if seconds is None:
-        return ""
-    whole = max(0, int(seconds))
-    days, rest = divmod(whole, 86400)
-    clock = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
-    return f"{days} d {clock}" if days else clock

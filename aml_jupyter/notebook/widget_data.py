@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .watch import Look, Watch, shown_time
+from ..job import layout
+from ..store.feed import LOG_CHUNK, read_tail
+from .log_text import LogText
+from .markup import shown_time
+from .watch import Head, Watch
+
+_COLUMNS = 500
 
 if TYPE_CHECKING:
     from ..workspace import Run
@@ -14,30 +20,38 @@ if TYPE_CHECKING:
 def widget_data(run: Run, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The state of the widget for ``run`` at this moment."""
     watch = Watch(run)
-    look = watch.look()
+    head = watch.look()
+    while watch.read_metrics():
+        pass
+    log = LogText()
+    log.feed(read_tail(run.folder / layout.DRIVER_LOG, LOG_CHUNK).decode(errors="replace"))
     return {
-        "status": look.status,
+        "status": head.status,
         "workbench_run_details_uri": run.get_portal_url(),
         "run_id": run.id,
-        "run_properties": _properties(run, look),
+        "run_properties": _properties(run, head),
         "child_runs": [_child(child) for child in run.get_children()],
         "children_metrics": {},
-        "run_metrics": [
-            {
-                "name": name,
-                "run_id": run.id,
-                "categories": list(range(len(series.y))),
-                "series": [{"data": series.y.tolist()}],
-            }
-            for name, series in look.series.items()
-        ],
-        "run_logs": watch.log.text(),
+        "run_metrics": [_metric(run, watch, name) for name in watch.metrics.names],
+        "run_logs": log.text(),
         "graph": {},
         "widget_settings": dict(settings or {}),
     }
 
 
-def _properties(run: Run, look: Look) -> dict[str, Any]:
+def _metric(run: Run, watch: Watch, name: str) -> dict[str, Any]:
+    """The values of a metric, decimated if there are very many."""
+    lines = [line.points("step", _COLUMNS) for line in watch.metrics.lines(name)]
+    values = [value for points in lines for value in points.y.tolist()]
+    return {
+        "name": name,
+        "run_id": run.id,
+        "categories": list(range(len(values))),
+        "series": [{"data": values}],
+    }
+
+
+def _properties(run: Run, head: Head) -> dict[str, Any]:
     details = run.get_details()
     definition = details.get("runDefinition") or {}
     logs = details.get("logFiles") or {}
@@ -49,12 +63,12 @@ def _properties(run: Run, look: Look) -> dict[str, Any]:
         "script_name": definition.get("script"),
         "arguments": " ".join(map(str, definition.get("arguments") or ())) or None,
         "end_time_utc": details.get("endTimeUtc"),
-        "status": look.status,
+        "status": head.status,
         "log_files": dict(logs),
         "log_groups": _groups(logs),
-        "run_duration": shown_time(look.elapsed),
+        "run_duration": shown_time(head.elapsed),
         "run_number": str(run.number),
-        "run_queued_details": {"status": look.status, "details": None},
+        "run_queued_details": {"status": head.status, "details": None},
     }
 
 

@@ -65,29 +65,39 @@ function fact(name: string, value: string | Node): HTMLElement {
 
 function copyable(id: string, trans: TranslationBundle): HTMLElement {
   const code = element('code', { class: 'aml-RunId' }, id);
+  return element('span', {}, code, copyButton(code, trans.__('Copy run id'), trans));
+}
+
+/** A button that copies `text`, or what stands in `source`. */
+export function copyButton(
+  source: HTMLElement,
+  label: string,
+  trans: TranslationBundle,
+  text: string = source.textContent ?? ''
+): HTMLElement {
   const words = trans.__('Copy');
   const button = element(
     'button',
-    { class: 'aml-Copy', type: 'button', 'aria-label': trans.__('Copy run id') },
+    { class: 'aml-Copy', type: 'button', 'aria-label': label },
     words
   );
-  button.addEventListener('click', () => void copy(code, button, words, trans));
-  return element('span', {}, code, button);
+  button.addEventListener('click', () => {
+    void copy(source, text).then(copied => {
+      button.textContent = copied ? trans.__('Copied') : words;
+      window.setTimeout(() => (button.textContent = words), 1500);
+    });
+  });
+  return button;
 }
 
-async function copy(
-  code: HTMLElement,
-  button: HTMLElement,
-  words: string,
-  trans: TranslationBundle
-): Promise<void> {
+async function copy(source: HTMLElement, text: string): Promise<boolean> {
   try {
-    await navigator.clipboard.writeText(code.textContent ?? '');
-    button.textContent = trans.__('Copied');
-    window.setTimeout(() => (button.textContent = words), 1500);
+    await navigator.clipboard.writeText(text);
+    return true;
   } catch {
-    // Browsers keep the clipboard from pages that came over plain HTTP: leave the id selected instead.
-    window.getSelection()?.selectAllChildren(code);
+    // Browsers keep the clipboard from pages that came over plain HTTP: leave the source selected instead.
+    window.getSelection()?.selectAllChildren(source);
+    return false;
   }
 }
 

@@ -35,3 +35,42 @@ export function moment(seconds: number): string {
     timeStyle: 'medium'
   });
 }
+
+/** A whole number with its thousands apart: `10,000`. */
+export function count(value: number): string {
+  return value.toLocaleString('en');
+}
+
+/** A number of bytes with three digits: `812 B`, `12.4 MB`. */
+export function bytes(value: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+  let rest = Math.abs(value);
+  let unit = 0;
+  while (rest >= 999.5 && unit < units.length - 1) {
+    rest /= 1000;
+    unit++;
+  }
+  const digits = unit === 0 || rest >= 99.95 ? 0 : 1;
+  return `${value < 0 ? '−' : ''}${rest.toFixed(digits)} ${units[unit]}`;
+}
+
+/** Seconds that go on, without the fraction that would flicker: `4 s`, `3 min 20 s`. */
+export function ticking(seconds: number): string {
+  const whole = Math.max(0, Math.floor(seconds));
+  return whole < 60 ? `${whole} s` : duration(whole);
+}
+
+/** How long something still takes, no more exactly than anybody knows: `about 3 min`. */
+export function remaining(seconds: number): string {
+  if (seconds < 55) {
+    return `about ${Math.max(5, Math.ceil(seconds / 5) * 5)} s`;
+  }
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) {
+    return `about ${minutes} min`;
+  }
+  const hours = Math.floor(minutes / 60);
+  return hours < 24
+    ? `about ${hours} h ${minutes % 60} min`
+    : `about ${Math.round(hours / 24)} d`;
+}

@@ -18,7 +18,8 @@ import type { RunCard } from './protocol';
 /** The type of the output that a run leaves in a notebook. */
 export const RUN_CARD_MIME = 'application/vnd.aml.run+json';
 
-// Below the -10 of ipywidgets, so that a live view wins where there is one, and before text/html.
+// Below the -10 of ipywidgets, so that a live view wins outside notebooks (in them, live.ts decides),
+// and before text/html.
 const RANK = 0;
 
 const SUPPORTED_VERSION = 1;
@@ -57,22 +58,24 @@ class RunCardRenderer extends Widget implements IRenderMime.IRenderer {
   }
 
   renderModel(model: IRenderMime.IMimeModel): Promise<void> {
-    this.node.replaceChildren(this.draw(model.data[RUN_CARD_MIME]));
+    this.node.replaceChildren(drawn(model.data[RUN_CARD_MIME], this.trans));
     return Promise.resolve();
-  }
-
-  private draw(data: unknown): HTMLElement {
-    if (isRunCard(data)) {
-      return cardOf(data, this.trans);
-    }
-    const text = this.trans.__(
-      'This run was saved by another version of aml_jupyter. Update aml_jupyter to see it.'
-    );
-    return element('p', { class: 'aml-RunCard-unreadable', role: 'note' }, text);
   }
 }
 
-function isRunCard(data: unknown): data is RunCard {
+/** The card that this data describes, or a note that says what to update where it cannot be read. */
+export function drawn(data: unknown, trans: TranslationBundle): HTMLElement {
+  if (isRunCard(data)) {
+    return cardOf(data, trans);
+  }
+  const text = trans.__(
+    'This run was saved by another version of aml_jupyter. Update aml_jupyter to see it.'
+  );
+  return element('p', { class: 'aml-RunCard-unreadable', role: 'note' }, text);
+}
+
+/** Whether the data is a run card of a version that can be drawn here. */
+export function isRunCard(data: unknown): data is RunCard {
   const card = data as Partial<RunCard> | null | undefined;
   return (
     typeof card === 'object' &&

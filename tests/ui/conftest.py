@@ -1,4 +1,4 @@
-"""A real browser and a real JupyterLab, one of each for all browser tests."""
+"""A real browser, a real JupyterLab and a real Notebook 7, one of each for all browser tests."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ FLAGS = [
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with running_lab(tmp_path_factory.mktemp("lab")) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def notebook7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with running_lab(tmp_path_factory.mktemp("notebook7"), "notebook") as started:
+        yield started
+
+
+@pytest.fixture(params=["lab", "notebook7"])
+def either(request: pytest.FixtureRequest) -> Lab:
+    """JupyterLab, and then Notebook 7."""
+    app: Lab = request.getfixturevalue(request.param)
+    return app
 
 
 @pytest.fixture(scope="session")

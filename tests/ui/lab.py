@@ -1,4 +1,4 @@
-"""A JupyterLab of one's own for browser tests."""
+"""A JupyterLab, or a Notebook 7, of one's own for browser tests."""
 
 from __future__ import annotations
 
@@ -11,15 +11,27 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
+
+import nbformat
+from nbformat.sign import NotebookNotary
 
 from tests.conftest import stop_runner
 
+App = Literal["jupyterlab", "notebook"]
+
 _START_LIMIT = 60.0
 _CONFIG = {
-    "ServerApp": {"ip": "127.0.0.1", "open_browser": False, "allow_root": True, "port_retries": 0},
+    "ServerApp": {
+        "ip": "127.0.0.1",
+        "open_browser": False,
+        "allow_root": True,
+        "port_retries": 0,
+        "disable_check_xsrf": True,
+    },
     # Only this machine can reach it, and only while the test lasts.
     "IdentityProvider": {"token": ""},
     "LabApp": {
@@ -32,24 +44,63 @@ _CONFIG = {
 
 @dataclass(frozen=True)
 class Lab:
-    """A running JupyterLab: its address, and the folder that holds all its own."""
+    """A running JupyterLab or Notebook 7: its address, and the folder that holds all its own."""
 
     url: str
     folder: Path
+    app: App = "jupyterlab"
 
     @property
     def root(self) -> Path:
         """The folder that it shows."""
         return self.folder / "notebooks"
 
-    def write_notebook(self, name: str, cells: list[dict[str, object]]) -> None:
-        """Put a notebook into the folder, as a stranger's: unsigned, so Lab does not trust it."""
-        notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    def write_notebook(
+        self,
+        name: str,
+        cells: list[dict[str, object]],
+        kernel: bool = False,
+        metadata: Mapping[str, object] | None = None,
+    ) -> None:
+        """Put a notebook into the folder, as a stranger's: unsigned, so its outputs have no trust.
+
+        With `kernel` one is started when it is opened; else the page asks for one.
+        """
+        named = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+        notebook = {
+            "cells": [{**cell, "id": f"cell-{i}"} for i, cell in enumerate(cells, 1)],
+            "metadata": {**({"kernelspec": named} if kernel else {}), **(metadata or {})},
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        }
         (self.root / name).write_text(json.dumps(notebook), encoding="utf-8")
 
+    def trust(self, name: str) -> None:
+        """Sign a notebook as its user does with ``jupyter trust``."""
+        notary = NotebookNotary(data_dir=str(self.folder / "data"))
+        notary.sign(nbformat.read(self.root / name, as_version=4))
+
     def notebook_url(self, name: str) -> str:
-        """Return the address that opens a notebook in a fresh workspace."""
+        """Return the address that opens a notebook, in JupyterLab in a fresh workspace."""
+        if self.app == "notebook":
+            return f"{self.url}/notebooks/{name}"
         return f"{self.url}/lab/workspaces/{name.removesuffix('.ipynb')}/tree/{name}?reset"
+
+    def stop_kernels(self) -> None:
+        """End every session, as when the server was stopped and started since."""
+        for session in self.api("GET", "sessions"):
+            try:
+                self.api("DELETE", f"sessions/{session['id']}")
+            except urllib.error.HTTPError as error:
+                # Its kernel had ended by itself, and the server noticed only now.
+                if error.code != 404:
+                    raise
+
+    def api(self, method: str, path: str) -> Any:
+        """Ask the server's REST interface."""
+        request = urllib.request.Request(f"{self.url}/api/{path}", method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
 
     @contextlib.contextmanager
     def theme(self, name: str) -> Iterator[None]:
@@ -61,13 +112,12 @@ class Lab:
             file.unlink()
 
 
-def code_cell(source: str, outputs: list[dict[str, object]]) -> dict[str, object]:
-    """Return an executed code cell with these display outputs, one mime bundle each."""
-    shown = [{"output_type": "display_data", "metadata": {}, "data": data} for data in outputs]
+def code_cell(source: str, outputs: list[dict[str, object]] | None = None) -> dict[str, object]:
+    """Return a code cell; with display outputs, one mime bundle each, as one that was executed."""
+    shown = [{"output_type": "display_data", "metadata": {}, "data": d} for d in outputs or ()]
     return {
         "cell_type": "code",
-        "id": "cell-1",
-        "execution_count": 1,
+        "execution_count": 1 if shown else None,
         "metadata": {},
         "source": source,
         "outputs": shown,
@@ -75,9 +125,9 @@ def code_cell(source: str, outputs: list[dict[str, object]]) -> dict[str, object
 
 
 @contextlib.contextmanager
-def running_lab(folder: Path) -> Iterator[Lab]:
-    """Start JupyterLab with every folder of its own under `folder`, and stop it afterwards."""
-    lab = Lab(f"http://127.0.0.1:{_free_port()}", folder)
+def running_lab(folder: Path, app: App = "jupyterlab") -> Iterator[Lab]:
+    """Start one with every folder of its own under `folder`, and stop it afterwards."""
+    lab = Lab(f"http://127.0.0.1:{_free_port()}", folder, app)
     lab.root.mkdir(parents=True)
     # Else a question about news covers a corner of every page.
     _write_setting(folder, "apputils-extension/notification", {"fetchNews": "false"})
@@ -85,7 +135,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
     _write_setting(folder, "notebook-extension/tracker", {"windowingMode": "none"})
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", f"--port={lab.url.rpartition(':')[2]}"],
+            [sys.executable, "-m", app, f"--port={lab.url.rpartition(':')[2]}"],
             cwd=lab.root,
             env=_environment(folder),
             stdin=subprocess.DEVNULL,
@@ -140,7 +190,7 @@ def _wait_until_up(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None
                 return
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             time.sleep(0.1)
-    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text(errors='replace')[-4000:]}")
+    raise RuntimeError(f"{lab.app} did not start:\n{log.read_text(errors='replace')[-4000:]}")
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

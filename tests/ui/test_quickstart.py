@@ -11,32 +11,12 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.ui.lab import Lab
+from tests.ui.notebook_page import open_notebook, restart_kernel, run, run_cell, settled
 
 QUICKSTART = Path(__file__).parents[2] / "notebooks" / "quickstart.ipynb"
 EPOCHS = 150
 
 pytestmark = [pytest.mark.ui, pytest.mark.service("chromium")]
-
-
-def cell_with(page: Page, text: str) -> Locator:
-    """The cell whose code contains ``text``."""
-    return page.locator(".jp-Cell", has=page.locator(".jp-InputArea", has_text=text)).first
-
-
-def run_cell(page: Page, text: str) -> Locator:
-    """Run the cell whose code contains ``text``, and return it once the kernel took it."""
-    cell = cell_with(page, text)
-    cell.locator(".cm-content").click()
-    page.keyboard.press("Control+Enter")
-    expect(cell.locator(".jp-InputArea-prompt").first).to_have_text(re.compile(r"\[(\*|\d+)\]:"))
-    return cell
-
-
-def settled(cell: Locator) -> Locator:
-    """The cell once it is no longer busy."""
-    prompt = cell.locator(".jp-InputArea-prompt").first
-    expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=30_000)
-    return cell
 
 
 def epochs_shown(view: Locator) -> int:
@@ -50,19 +30,12 @@ def curve(view: Locator) -> str:
     return view.locator("svg path.line").first.get_attribute("d") or ""
 
 
-def restart_kernel(page: Page) -> None:
-    page.get_by_role("menuitem", name="Kernel", exact=True).click()
-    page.get_by_role("menuitem", name=re.compile("^Restart Kernel…")).click()
-    page.get_by_role("button", name="Confirm Kernel Restart").click()
-
-
 def test_a_run_is_watched_live_and_outlives_its_kernel(
     lab: Lab, page: Page, screenshot: Callable[[str], None]
 ) -> None:
     shutil.copy(QUICKSTART, lab.root / QUICKSTART.name)
     page.set_viewport_size({"width": 1280, "height": 1400})
-    page.goto(lab.notebook_url(QUICKSTART.name))
-    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
+    open_notebook(page, lab, QUICKSTART.name)
 
     settled(run_cell(page, "%load_ext aml_jupyter"))
     settled(run_cell(page, "def noisy_line"))
@@ -79,10 +52,8 @@ def test_a_run_is_watched_live_and_outlives_its_kernel(
     expect(answer).to_contain_text("Running")
 
     restart_kernel(page)
-    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
     cells = page.locator(".jp-Cell", has=page.locator(".jp-InputArea", has_text="%load_ext"))
-    cells.nth(1).locator(".cm-content").click()
-    page.keyboard.press("Control+Enter")
+    settled(run(cells.nth(1)))
     attached = settled(run_cell(page, "%aml_attach --as training"))
     expect(attached).to_contain_text("epoch   0")
     screenshot("quickstart-2-attached")

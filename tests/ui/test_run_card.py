@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.ui.lab import Lab, code_cell
+from tests.ui.notebook_page import open_without_kernel
 
 pytestmark = [pytest.mark.ui, pytest.mark.service("chromium")]
 
@@ -65,8 +66,7 @@ def show(lab: Lab, page: Page) -> Callable[[str, Mapping[str, object]], Locator]
 
     def opened(name: str, bundle: Mapping[str, object]) -> Locator:
         lab.write_notebook(f"{name}.ipynb", [code_cell("%%aml_run\ntrain()", [dict(bundle)])])
-        page.goto(lab.notebook_url(f"{name}.ipynb"))
-        page.get_by_role("dialog").get_by_role("button", name="No Kernel").click()
+        open_without_kernel(page, lab, f"{name}.ipynb")
         return page.get_by_role("article")
 
     return opened

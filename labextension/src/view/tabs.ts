@@ -1,0 +1,86 @@
+import { element } from '../dom';
+import { newId } from './controls';
+import type { Session } from './session';
+
+const LABELS: Readonly<Record<string, string>> = {
+  overview: 'Overview',
+  log: 'Log',
+  system: 'System',
+  files: 'Files',
+  facts: 'Facts',
+  children: 'Runs',
+  compare: 'Compare'
+};
+const FIRST = 'overview';
+
+/** The tab that is open; the first one where the remembered one is not there. */
+export function openTab(session: Session): string {
+  const tab = session.get('tab');
+  return session.get('tabs').includes(tab) && tab in LABELS ? tab : FIRST;
+}
+
+/** The row of tabs; arrow keys go along it. */
+export class Tabs {
+  readonly node = element('div', {
+    ...{ class: 'aml-v-tabs aml-v-part', role: 'tablist', 'aria-label': 'Parts of the run' }
+  });
+  private readonly buttons = new Map<string, HTMLButtonElement>();
+
+  constructor(
+    private readonly session: Session,
+    private readonly body: HTMLElement,
+    signal: AbortSignal
+  ) {
+    this.body.id = newId();
+    this.body.setAttribute('role', 'tabpanel');
+    this.node.addEventListener('keydown', event => this.onKey(event));
+    session.onChange('tabs', () => this.update(), signal);
+    session.onChange('tab', () => this.update(), signal);
+    this.update();
+  }
+
+  private update(): void {
+    const names = this.session.get('tabs').filter(name => name in LABELS);
+    if (names.join() !== [...this.buttons.keys()].join()) {
+      this.buttons.clear();
+      names.forEach(name => this.buttons.set(name, this.tab(name)));
+      this.node.replaceChildren(...this.buttons.values());
+    }
+    const open = openTab(this.session);
+    for (const [name, made] of this.buttons) {
+      made.setAttribute('aria-selected', String(name === open));
+      made.tabIndex = name === open ? 0 : -1;
+    }
+    this.body.setAttribute('aria-labelledby', this.buttons.get(open)?.id ?? '');
+  }
+
+  private tab(name: string): HTMLButtonElement {
+    const made = element(
+      'button',
+      {
+        ...{ type: 'button', role: 'tab', class: 'aml-v-tab' },
+        ...{ 'aria-controls': this.body.id, id: newId() }
+      },
+      LABELS[name] ?? name
+    );
+    made.addEventListener('click', () => this.session.set('tab', name));
+    return made;
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    const names = [...this.buttons.keys()];
+    const at = names.indexOf(openTab(this.session));
+    const wanted = {
+      ArrowRight: (at + 1) % names.length,
+      ArrowLeft: (at - 1 + names.length) % names.length,
+      Home: 0,
+      End: names.length - 1
+    }[event.key];
+    const name = wanted === undefined ? undefined : names[wanted];
+    if (name !== undefined) {
+      event.preventDefault();
+      this.session.set('tab', name);
+      this.buttons.get(name)?.focus();
+    }
+  }
+}
