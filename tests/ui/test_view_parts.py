@@ -521,6 +521,19 @@ def test_tabs_follow_the_arrow_keys_and_are_remembered(view: View) -> None:
     expect(view.page.get_by_role("tab")).to_have_text(["Overview", "Log"])
 
 
+def test_plain_keys_are_kept_from_jupyterlab_but_not_those_with_control(view: View) -> None:
+    view.begin(state(tab="overview"))
+    view.page.evaluate("""window.kept = {}; document.addEventListener('keydown', event => {
+        kept[event.key] = event.target.hasAttribute('data-lm-suppress-shortcuts'); }, true)""")
+    view.role("tab", "Overview").focus()
+    for keys in ("ArrowDown", "Enter", "Control+s"):
+        view.page.keyboard.press(keys)
+    kept = view.page.evaluate("kept")
+    assert kept["ArrowDown"]
+    assert kept["Enter"]
+    assert not kept["s"]
+
+
 def test_a_tab_asks_for_what_it_shows_when_it_is_opened(view: View) -> None:
     view.begin(state(tab="overview"))
     expect(view.role("tab", "System")).to_be_visible()

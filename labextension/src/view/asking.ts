@@ -56,11 +56,12 @@ export class AskingButton {
     }
   }
 
-  private ask(): void {
+  /** Ask, as a press of the button does; or ask for something that follows from it. */
+  ask(asked: Asked = this.asked()): void {
     if (this.waits) {
       return;
     }
-    if (!this.session.ask(this.asked())) {
+    if (!this.session.ask(asked)) {
       this.notices.say(`There is no kernel: “${this.words}” needs one.`, true);
       return;
     }

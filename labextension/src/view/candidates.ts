@@ -18,7 +18,7 @@ export class CandidateList {
   private candidates: readonly Candidate[] = [];
 
   constructor(
-    private readonly session: Session,
+    session: Session,
     notices: Notices,
     signal: AbortSignal
   ) {
@@ -97,8 +97,8 @@ export class CandidateList {
       element('span', { class: 'aml-v-muted' }, started === null ? '' : moment(started))
     );
     made.addEventListener('click', () => {
-      this.session.ask({ kind: 'against', run: id });
       this.close(true);
+      this.button.ask({ kind: 'against', run: id });
     });
     return element('li', {}, made);
   }

@@ -49,9 +49,13 @@ export function whenInside(
 /** Keep JupyterLab's keys away: Enter presses a button in here, and edits no cell. */
 export function guardKeys(node: HTMLElement, signal: AbortSignal): void {
   const guard = (event: KeyboardEvent): void => {
-    // Those with Control, such as for saving, go on being the application's.
-    const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
-    node.toggleAttribute('data-lm-suppress-shortcuts', plain);
+    const { target } = event;
+    if (target instanceof Element && node.contains(target)) {
+      // Those with Control, such as for saving, go on being the application's. JupyterLab's keys
+      // are bound to the focused element itself, so the mark must be there and not further out.
+      const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+      target.toggleAttribute('data-lm-suppress-shortcuts', plain);
+    }
   };
   window.addEventListener('keydown', guard, { capture: true, signal });
 }

@@ -35,6 +35,7 @@ export class RunsView implements Part {
     this.node.append(this.picture, scroller, this.more);
     session.onTold('children', told => told.children && this.take(told.children), signal);
     session.onOtherRun(() => this.reset(), signal);
+    session.onTold('said', () => this.node.removeAttribute('aria-busy'), signal);
   }
 
   open(): void {
@@ -51,6 +52,7 @@ export class RunsView implements Part {
   }
 
   private reset(): void {
+    this.node.removeAttribute('aria-busy');
     this.sorted = '';
     this.take({ columns: [], rows: [], more: 0, picture: '' });
   }
@@ -120,7 +122,8 @@ export class RunsView implements Part {
       // Who selects a text in the table does not want to go away from it.
       const selected = window.getSelection();
       if (selected?.isCollapsed !== false || !made.contains(selected.anchorNode)) {
-        this.session.ask({ kind: 'open', run: row.id });
+        const isAsked = this.session.ask({ kind: 'open', run: row.id });
+        this.node.setAttribute('aria-busy', String(isAsked));
       }
     });
     return made;
