@@ -17,6 +17,7 @@ import numpy as np
 from ipywidgets import Layout
 
 from .markup import clean, short, shown_number
+from .subshells import HeardAnywhere
 
 if TYPE_CHECKING:
     from ..store.buckets import Floats
@@ -232,11 +233,15 @@ class Shared:
             part.close()
 
 
+class _HeardScale(HeardAnywhere, bqplot.LinearScale):  # type: ignore[misc]
+    """A scale that a browser can set while the kernel is busy."""
+
+
 class _Span:
     """A scale whose range is ours to set, until a browser sets another."""
 
     def __init__(self, on_chosen: Callable[[], None]) -> None:
-        self.scale = bqplot.LinearScale(allow_padding=False)
+        self.scale = _HeardScale(allow_padding=False)
         self._on_chosen = on_chosen
         self._ours: object = (None, None)
         self._setting = False

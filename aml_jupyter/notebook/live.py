@@ -316,6 +316,9 @@ class LiveView:
         self._panel.tell("log", {**self._log.whole(), "files": self._files()})
         self._sent.pop("system", None)
         self._sent.pop("children", None)
+        # Sent anew: a page that came late must know what time it is here.
+        self._heads = []
+        self._look()
         self._look_soon()
 
     def _on_system(self, asked: Mapping[str, Any]) -> None:

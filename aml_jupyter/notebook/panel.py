@@ -16,6 +16,7 @@ import traitlets
 
 from ..errors import AmlError
 from .markup import clean
+from .subshells import HeardAnywhere
 
 Asked = Callable[[Mapping[str, Any]], None]
 """Takes a message of the wire's type ``Asked``."""
@@ -61,7 +62,7 @@ def _asset(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-class Panel(anywidget.AnyWidget):
+class Panel(HeardAnywhere, anywidget.AnyWidget):
     """Head, tabs, log, files and facts of the runs in a live view."""
 
     _esm = traitlets.Unicode().tag(sync=True)

@@ -42,6 +42,7 @@ export interface Asked {
   /** ready: send the log anew. log: follow another file. open, against: show another run, or compare with it. back: to the run before. */
   kind: "ready" | "log" | "page" | "find" | "files" | "bytes" | "facts" | "tag" | "children" | "system" | "compare" | "candidates" | "cancel" | "rerun" | "folder" | "open" | "back" | "against";
   file?: string;
+  /** What to search for; with page, `before` for lines that end at `at`, `after` for those that begin there. */
   text?: string;
   /** A byte offset. */
   at?: number;
@@ -190,7 +191,7 @@ export interface LogPiece {
   reset: boolean;
   /** Text with its colour codes; a progress bar is in its last state. */
   lines: string[];
-  /** With `reset`: how many bytes of the file come before the first line here. */
+  /** How many bytes of the file come before the first line that is kept. */
   cut: number;
   /** How many bytes were passed over just before these lines, because the job wrote faster than a browser reads. */
   passed: number;

@@ -194,6 +194,9 @@ def test_what_the_page_shows_is_what_is_on_disk_through_reload_restart_and_end(
     until(lambda: log_in(view) == story.log and "more 49" in story.log)
     until(lambda: points_in(view) == story.points and len(story.points[0]) == 199)
 
+    view.get_by_role("tab", name="Facts").click()
+    expect(view.get_by_text("submitted by")).to_be_visible()
+
     restart_kernel(page)
     settled(run_cell(page, LOAD))
     attached = settled(run_cell(page, ATTACH))
