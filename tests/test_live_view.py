@@ -384,3 +384,18 @@ def test_names_that_cannot_travel_do_so_in_another_form(experiment: Experiment) 
     for message in page.channel.sent:
         json.dumps(message, ensure_ascii=False).encode("utf-8")
     page.view.widget.close()
+
+
+def test_children_differ_by_what_they_were_tagged_with(run: Run, page: Page) -> None:
+    for rate in (0.1, 0.2):
+        child = run.child_run(name=f"rate {rate}")
+        child.tag("rate", rate)
+        child.tag("kind", "same")
+        child.log("loss", rate)
+        child.complete()
+    page.set(tab="children")
+    page.ask("children")
+    table = page.until(lambda: page.told("children"))[-1]
+    assert [column["name"] for column in table["columns"]] == ["rate", "loss"]
+    assert [row["cells"] for row in table["rows"]] == [["0.2", "0.2"], ["0.1", "0.1"]]
+    assert "<svg" in table["picture"]

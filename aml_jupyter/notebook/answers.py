@@ -214,10 +214,10 @@ class Answers:
         columns = [{"name": name, "kind": "parameter"} for name in parameters]
         columns += [{"name": name, "kind": "metric"} for name in metrics]
         picture = ""
-        if len(parameters) > 1 and metrics:
+        if parameters and metrics:
             shown = [*parameters, metrics[0]]
-            picture = parallel_coordinates(shown, [r["cells"][: len(shown)] for r in rows],
-                                           metrics[0])  # fmt: skip
+            cells = [row["cells"][: len(shown)] for row in rows]
+            picture = parallel_coordinates(shown, cells, metrics[0], [row["name"] for row in rows])
         return {
             "columns": columns,
             "rows": rows,
@@ -231,7 +231,9 @@ class Answers:
         if child.id not in self._parameters:
             run = self._run.experiment.workspace.get_run(child.id)
             self._parameters[child.id] = parameters_of(run)
-        return self._parameters[child.id]
+        # A child that its parent computes itself has no arguments, but may say by tags what it is.
+        tags = {name: value for name, value in child.tags.items() if value is not None}
+        return {**tags, **self._parameters[child.id]}
 
 
 def _of_gpu(name: str) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ and opened without its kernel still shows the run.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,25 @@ def surface() -> str:
     shell = get_ipython()
     if shell is None or getattr(shell, "kernel", None) is None:
         return "once"
-    named = os.environ.get("JPY_SESSION_NAME") or os.environ.get("COLAB_RELEASE_TAG")
+    named = _has_notebook() or os.environ.get("COLAB_RELEASE_TAG")
     return "live" if named or "__vsc_ipynb_file__" in shell.user_ns else "updates"
+
+
+def _has_notebook() -> bool:
+    """Whether the server opened this kernel for a notebook.
+
+    A notebook that runs another, as papermill does, hands its own name down to that one's kernel.
+    """
+    import psutil
+
+    named = os.environ.get("JPY_SESSION_NAME")
+    if not named:
+        return False
+    try:
+        starter = psutil.Process(int(os.environ.get("JPY_PARENT_PID") or 0))
+        return bool(starter.environ().get("JPY_SESSION_NAME") != named)
+    except (ValueError, OSError, psutil.Error):  # gone, or another user's: a server, not a kernel
+        return True
 
 
 # Views without widgets
@@ -54,6 +72,7 @@ class CardView:
     """Runs shown without widgets; where displays can be updated it follows them."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
+        self._lock = threading.Lock()
         self._watches = watch_all(runs)
         self._answers = Answers(self._watches)
         self._tail = LogTail(runs[0].folder / layout.DRIVER_LOG)
@@ -72,11 +91,23 @@ class CardView:
 
     def refresh(self) -> float | None:
         """Show what is new."""
-        bundle = self.bundle()
-        if bundle != self._shown:
-            self._shown = bundle
-            self._handle.update(bundle, raw=True)
-        return None if self._finished else _CARD_EVERY
+        with self._lock:
+            bundle = self.bundle()
+            if bundle != self._shown:
+                self._shown = bundle
+                self._handle.update(bundle, raw=True)
+            return None if self._finished else _CARD_EVERY
+
+    def show_end(self) -> None:
+        """Show at once that the runs have ended, if they have and it is not shown yet."""
+        with self._lock:
+            if self._finished:
+                return
+            for watch in self._watches:
+                watch.look()
+            if not self._finished:
+                return
+        self.refresh()
 
     def bundle(self) -> dict[str, object]:
         """All forms of the runs as they are now."""
@@ -119,9 +150,23 @@ _kept: set[CardView] = set()
 
 def _keep(view: CardView) -> None:
     """Follow a view that no widget holds, until its runs have ended."""
+    from IPython.core.getipython import get_ipython
+
     _kept.intersection_update({kept for kept in _kept if not kept._finished})
     _kept.add(view)
     POLLER.watch(view)
+    shell = get_ipython()
+    if shell is not None:
+        shell.events.register("post_run_cell", _show_ends)
+
+
+def _show_ends(*_: object) -> None:
+    # What runs a notebook in a batch ends the kernel with its last cell, before the next look.
+    for view in list(_kept):
+        try:
+            view.show_end()
+        except OSError:  # a network disk that does not answer now; the poller looks again
+            continue
 
 
 # Showing

@@ -45,6 +45,8 @@ class Head:
     error: str
     note: str
     colour: str = ""
+    work: str = ""
+    source: str = ""
 
     @property
     def elapsed(self) -> float | None:
@@ -79,6 +81,7 @@ class Watch:
         self._experiment = str(request.get("experiment") or "")
         self._target = str(request.get("target") or "local")
         self._environment = _environment_of(request)
+        self._source = str((request.get("source") or {}).get("directory") or "")
         self._created = float(request.get("created") or 0.0)
         self._facts = events.Facts(request)
         self._offset = 0
@@ -116,6 +119,8 @@ class Watch:
             error=_message(facts.error),
             note=_DELETED if self._gone else _note(facts),
             colour=self._colour,
+            work=str(self.run.folder / layout.WORK),
+            source=self._source,
         )
 
     def read_metrics(self) -> bool:

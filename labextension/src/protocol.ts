@@ -120,6 +120,10 @@ export interface RunHead {
   progress: Progress | null;
   /** Why it failed, in words; empty if it did not. */
   error: string;
+  /** The folder that the job runs in. */
+  work: string;
+  /** The folder that the job's files were copied from; empty when there was none. */
+  source: string;
   /** Something to tell the reader beside the state, such as a warning; may be empty. */
   note: string;
 }

@@ -194,9 +194,6 @@ def test_what_the_page_shows_is_what_is_on_disk_through_reload_restart_and_end(
     until(lambda: log_in(view) == story.log and "more 49" in story.log)
     until(lambda: points_in(view) == story.points and len(story.points[0]) == 199)
 
-    view.get_by_role("tab", name="Facts").click()
-    expect(view.get_by_text("submitted by")).to_be_visible()
-
     restart_kernel(page)
     settled(run_cell(page, LOAD))
     attached = settled(run_cell(page, ATTACH))
@@ -209,6 +206,13 @@ def test_what_the_page_shows_is_what_is_on_disk_through_reload_restart_and_end(
     expect(view.get_by_role("button", name="Cancel")).to_be_hidden()
     until(lambda: log_in(view) == story.log)
     screenshot(f"live-2-attached-{story.folder.name}")
+
+    page.wait_for_timeout(1500)
+    save_notebook(page)
+    page.reload()
+    expect(state_in(view)).to_have_text("Completed", timeout=60_000)
+    view.get_by_role("tab", name="Facts").click()
+    expect(view.get_by_text("submitted by")).to_be_visible()
 
 
 def test_a_job_is_cancelled_from_its_view_and_run_again(story: Story, page: Page) -> None:

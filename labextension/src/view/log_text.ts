@@ -1,4 +1,5 @@
 import { element } from '../dom';
+import type { RunHead } from '../protocol';
 import { cssOf, type Span } from './ansi';
 
 /** A place in a source file that a line of a log names. */
@@ -153,9 +154,24 @@ function placeNode(place: Place): HTMLElement {
   });
 }
 
-/** Open the place that an element names in the application around; whether that did so. */
-export function openPlace(node: HTMLElement): boolean {
-  const detail = { path: node.dataset.path ?? '', line: Number(node.dataset.line) };
-  const event = new CustomEvent('aml:open-file', { detail, cancelable: true });
+/** The place that an element names; what a run copied is named where it was copied from. */
+export function placeOf(node: HTMLElement, run: RunHead | undefined): Place {
+  const path = node.dataset.path ?? '';
+  return { path: original(path, run?.work ?? '', run?.source ?? ''), line: Number(node.dataset.line) };
+}
+
+function original(path: string, work: string, source: string): string {
+  if (source === '') {
+    return path;
+  }
+  if (path.startsWith(`${work}/`)) {
+    return source + path.slice(work.length);
+  }
+  return path.startsWith('/') ? path : `${source}/${path}`;
+}
+
+/** Open a place in the application around; whether that did so. */
+export function openPlace(place: Place): boolean {
+  const event = new CustomEvent('aml:open-file', { detail: place, cancelable: true });
   return !window.dispatchEvent(event);
 }

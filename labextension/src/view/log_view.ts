@@ -6,7 +6,7 @@ import { Download } from './download';
 import { LogList } from './log_list';
 import { LogPages } from './log_pages';
 import { LogSearch } from './log_search';
-import { openPlace, PLACE_CLASS } from './log_text';
+import { openPlace, PLACE_CLASS, placeOf } from './log_text';
 import type { Notices } from './notices';
 import type { Session } from './session';
 
@@ -115,8 +115,11 @@ export class LogView {
   private onPlace(event: Event): void {
     const target = event.target instanceof Element ? event.target : null;
     const node = target?.closest<HTMLElement>(`.${PLACE_CLASS}`);
-    if (node && !openPlace(node)) {
-      void this.copyPlace(`${node.dataset.path}:${node.dataset.line}`);
+    if (node) {
+      const place = placeOf(node, this.session.run);
+      if (!openPlace(place)) {
+        void this.copyPlace(`${place.path}:${place.line}`);
+      }
     }
   }
 
