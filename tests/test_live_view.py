@@ -399,3 +399,13 @@ def test_children_differ_by_what_they_were_tagged_with(run: Run, page: Page) -> 
     assert [column["name"] for column in table["columns"]] == ["rate", "loss"]
     assert [row["cells"] for row in table["rows"]] == [["0.2", "0.2"], ["0.1", "0.1"]]
     assert "<svg" in table["picture"]
+
+
+def test_children_of_a_run_that_is_soon_over_are_shown_as_well(run: Run, page: Page) -> None:
+    page.view.refresh()
+    with run.child_run(name="short") as child:
+        child.log("loss", 1.0)
+    run.complete()
+    page.until(lambda: page.view.refresh() is None)
+    assert "children" in page.panel.tabs
+    assert page.panel.charts["drawn"] == 1

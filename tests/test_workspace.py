@@ -777,3 +777,14 @@ def test_nothing_of_a_test_is_left(experiment: Experiment, project: Path) -> Non
     run.cancel()
     finish(run)
     assert_no_orphans(project.parent)
+
+
+def test_a_child_is_found_however_it_and_its_parent_are_looked_at(experiment: Experiment) -> None:
+    # Which comes first depends on the hashes of their ids: with twenty, both orders occur.
+    for _ in range(20):
+        parent = experiment.start_logging(snapshot_directory=None)
+        assert list(parent.get_children()) == []
+        child = parent.child_run()
+        child.complete()
+        assert [each.id for each in parent.get_children()] == [child.id]
+        parent.complete()

@@ -213,8 +213,12 @@ class LiveView:
 
     def _find_children(self) -> None:
         """Follow the youngest children as well; new ones are looked for now and then."""
-        if len(self._runs) > 1 or not self._is_due("find", _CHILDREN_EVERY):
+        ended = self._watches[0].finished
+        # Once more at the end: what lives shortly may have had children since the last look.
+        late = ended and not self._sent.get("found")
+        if len(self._runs) > 1 or not (late or self._is_due("find", _CHILDREN_EVERY)):
             return
+        self._sent["found"] = ended
         for child in self._answers.children(_MOST_CHILDREN):
             if child.id not in self._children:
                 self._children[child.id] = Watch(child)

@@ -327,7 +327,8 @@ class Index:
         self._database.execute("BEGIN IMMEDIATE")
         for run_id in changed:
             folder = self._folder.root / places.get(run_id, f"runs/{run_id}")
-            if not self._put(self._database, folder):
+            # A child that is new is put in with its parent: where it is, its id does not tell.
+            if not self._put(self._database, folder) and run_id in places:
                 self._drop(run_id)
             for child in _run_folders(folder / layout.CHILDREN):
                 self._put(self._database, child)
