@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +43,13 @@ def _has_sshd() -> bool:
     return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
 
 
+def _has_pypi() -> bool:
+    """Tell whether packages can be had, by asking for a very small one and not taking it."""
+    asked = ["-m", "uv", "pip", "install", "--dry-run", "--no-deps", "--refresh", "--reinstall"]
+    command = [sys.executable, *asked, "--python", sys.executable, "nest-asyncio"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 SERVICES: Mapping[str, Service] = {
     "chromium": Service(
         lambda: shutil.which("chromium") is not None,
@@ -58,6 +66,10 @@ SERVICES: Mapping[str, Service] = {
     "sshfs": Service(
         lambda: bool(shutil.which("sshfs")) and os.path.exists("/dev/fuse") and _has_sshd(),
         "Debian: apt-get install openssh-server sshfs, on a machine with /dev/fuse",
+    ),
+    "pypi": Service(
+        _has_pypi,
+        "connect this machine to PyPI, or name a mirror of it: UV_DEFAULT_INDEX=https://…",
     ),
     "root": Service(lambda: os.geteuid() == 0, "run as root, in a container for example"),
 }

@@ -92,7 +92,10 @@ class CardView:
     def refresh(self) -> float | None:
         """Show what is new."""
         with self._lock:
-            bundle = self.bundle()
+            try:
+                bundle = self.bundle()
+            except OSError:  # a network disk that does not answer now may do so later
+                return _CARD_EVERY
             if bundle != self._shown:
                 self._shown = bundle
                 self._handle.update(bundle, raw=True)
@@ -101,13 +104,12 @@ class CardView:
     def show_end(self) -> None:
         """Show at once that the runs have ended, if they have and it is not shown yet."""
         with self._lock:
-            if self._finished:
-                return
+            was_finished = self._finished
             for watch in self._watches:
                 watch.look()
-            if not self._finished:
-                return
-        self.refresh()
+            has_just_ended = self._finished != was_finished
+        if has_just_ended:
+            self.refresh()
 
     def bundle(self) -> dict[str, object]:
         """All forms of the runs as they are now."""
@@ -165,7 +167,7 @@ def _show_ends(*_: object) -> None:
     for view in list(_kept):
         try:
             view.show_end()
-        except OSError:  # a network disk that does not answer now; the poller looks again
+        except OSError:  # as above: the poller looks again
             continue
 
 

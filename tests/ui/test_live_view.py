@@ -381,3 +381,28 @@ def test_what_a_job_says_is_text_and_never_markup(lab: Lab, page: Page) -> None:
         assert view.locator("script, iframe, object, embed, img[onerror], svg[onload]").count() == 0
     assert alerts == []
     assert page.evaluate("window.harmed") is None
+
+
+def test_while_a_cell_is_busy_the_view_follows_and_the_job_can_be_cancelled(
+    story: Story, page: Page
+) -> None:
+    view = story.view()
+    expect(state_in(view)).to_have_text("Running")
+    cell_with(page, "still here").locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    enough = str(story.folder / "enough")
+    wait = f"import os, time\nwhile not os.path.exists({enough!r}):\n    time.sleep(0.1)"
+    page.keyboard.insert_text(wait)
+    busy = run_cell(page, "enough")
+    prompt = busy.locator(".jp-InputArea-prompt").first
+    expect(prompt).to_have_text("[*]:")
+    try:
+        story.say("more")
+        until(lambda: "more 49" in story.log and log_in(view) == story.log)
+        until(lambda: points_in(view) == story.points and len(story.points[0]) == 199)
+        view.get_by_role("button", name="Cancel").click()
+        expect(state_in(view)).to_have_text("Canceled", timeout=30_000)
+        expect(prompt).to_have_text("[*]:")
+    finally:
+        story.say("enough")
+    settled(busy)
