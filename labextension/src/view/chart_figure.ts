@@ -57,6 +57,8 @@ export class Figure {
   private readonly y: Widget;
   private home: { x: Range; y: Range };
   private chosen = { x: false, y: false };
+  /** What a reader chose last. */
+  private wanted: { x?: Range; y?: Range } = {};
   private setting = false;
   private saving = 0;
   private savedAt = 0;
@@ -150,6 +152,7 @@ export class Figure {
   show(part: { x?: Range; y?: Range }): void {
     if (part.x && isRange(part.x)) {
       this.chosen.x = true;
+      this.wanted.x = part.x;
       this.set(this.x, part.x);
       if (!this.chosen.y && !part.y) {
         this.set(this.y, this.fitting(part.x));
@@ -157,6 +160,7 @@ export class Figure {
     }
     if (part.y && isRange(part.y)) {
       this.chosen.y = true;
+      this.wanted.y = part.y;
       this.set(this.y, part.y);
     }
     this.changed();
@@ -205,6 +209,12 @@ export class Figure {
   /** A range changed; whenever it was not by us, the kernel shows everything as it is by now. */
   private rangeChanged(side: 'x' | 'y'): void {
     if (this.setting) {
+      return;
+    }
+    const wanted = this.wanted[side];
+    if (this.chosen[side] && this.saving !== 0 && wanted) {
+      // The kernel repeats what it was told before; what is wanted by now is still to be told.
+      this.set(this[side], wanted);
       return;
     }
     // While a part is shown the kernel may still fit its height.
