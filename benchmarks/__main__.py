@@ -16,6 +16,7 @@ from benchmarks import (
     bench_metrics,
     bench_snapshots,
     bench_submit,
+    bench_view,
 )
 from benchmarks.report import Row, as_json, as_markdown
 from benchmarks.setting import FULL, QUICK, Effort
@@ -29,6 +30,7 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "index": bench_index.rows,
     "rebuild": bench_index.rebuild,
     "throughput": bench_submit.throughput,
+    "view": bench_view.rows,
 }
 
 _HERE = Path(__file__).parent

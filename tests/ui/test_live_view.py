@@ -278,6 +278,18 @@ def test_a_closer_look_at_a_chart_is_taken_and_given_up(story: Story, page: Page
     until(lambda: drawn_in(view) == whole)
 
 
+def test_a_view_goes_on_whose_head_is_scrolled_out_of_sight(story: Story, page: Page) -> None:
+    view = story.view()
+    expect(state_in(view)).to_have_text("Running")
+    page.set_viewport_size({"width": 1280, "height": 500})
+    log = view.get_by_role("log", name="Log")
+    log.evaluate("node => node.scrollIntoView({block: 'start'})")
+    expect(view.get_by_role("heading", name="the story")).not_to_be_in_viewport()
+    page.wait_for_timeout(4500)
+    story.say("more")
+    expect(log).to_contain_text("more 49")
+
+
 def test_a_hidden_view_is_sent_nothing(story: Story, page: Page) -> None:
     frames: list[int] = []
     view = story.view()

@@ -54,8 +54,12 @@ function draw(session: Session, el: HTMLElement, given: AbortSignal | undefined)
   el.replaceChildren(...[head, notices, tabs, bar].map(part => part.node), bar.more, body.node);
   body.update();
   guardKeys(el, signal);
-  watchPresence(head.node, session, signal);
-  whenInside(head.node, '.aml-view', box => attach(box, session, signal), signal);
+  const attached = (box: HTMLElement): void => {
+    // All of it: whoever reads the charts or the log has the head scrolled away.
+    watchPresence(box, session, signal);
+    attach(box, session, signal);
+  };
+  whenInside(head.node, '.aml-view', attached, signal);
   return end;
 }
 

@@ -17,7 +17,8 @@ export function watchPresence(node: HTMLElement, session: Session, signal: Abort
       }
       tell();
     },
-    { rootMargin: MARGIN }
+    // The second is for the notebook that scrolls around it; TypeScript does not know it yet.
+    { rootMargin: MARGIN, ...{ scrollMargin: MARGIN } }
   );
   observer.observe(node);
   document.addEventListener('visibilitychange', tell, { signal });
