@@ -17,6 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from aml_jupyter.job.metrics import file_system_of
+
 
 @dataclass(frozen=True)
 class Service:
@@ -50,10 +52,20 @@ def _has_pypi() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def _counts_writes() -> bool:
+    """Tell whether the system counts what a process writes to where tests write."""
+    in_memory = file_system_of(tempfile.gettempdir()) == "tmpfs"
+    return os.access("/proc/self/io", os.R_OK) and not in_memory
+
+
 SERVICES: Mapping[str, Service] = {
     "chromium": Service(
         lambda: shutil.which("chromium") is not None,
         "Debian: apt-get install chromium; elsewhere put a `chromium` on PATH",
+    ),
+    "disk": Service(
+        _counts_writes,
+        "Linux, and TMPDIR on a disk rather than in memory",
     ),
     "git": Service(
         lambda: shutil.which("git") is not None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,6 +68,12 @@ def test_a_log_that_is_not_there_yet_is_an_empty_one(tmp_path: Path) -> None:
     assert piece["reset"]
     assert piece["lines"] == []
     assert window.piece() is None
+
+
+def test_a_pipe_in_the_place_of_a_log_keeps_nobody_waiting(log: Path) -> None:
+    log.unlink()
+    os.mkfifo(log)
+    assert not LogWindow(log.parent.parent, NAME).look()
 
 
 def test_only_what_changed_is_sent(log: Path) -> None:

@@ -326,12 +326,15 @@ class LiveView:
         self._look_soon()
 
     def _on_system(self, asked: Mapping[str, Any]) -> None:
-        self._on_children(asked)
+        self._tell_anew("system")
 
     def _on_children(self, asked: Mapping[str, Any]) -> None:
-        # The poller answers: only one thread may read measurements, and it may have slept.
-        self._sent.pop(str(asked["kind"]), None)
-        self._next.pop(str(asked["kind"]), None)
+        self._tell_anew("children")
+
+    def _tell_anew(self, tab: str) -> None:
+        """Let the poller answer: only one thread may read measurements, and it may have slept."""
+        self._sent.pop(tab, None)
+        self._next.pop(tab, None)
         self._look_soon()
 
     def _on_log(self, asked: Mapping[str, Any]) -> None:

@@ -64,6 +64,9 @@ class LogWindow:
     def look(self) -> bool:
         """Take in what is new, at most one piece of it; whether there was anything."""
         try:
+            # A pipe in its place would keep whoever opens it waiting, and with it all views.
+            if not self._path.is_file():
+                return False
             with open(self._path, "rb") as file:
                 self._size = file.seek(0, 2)
                 if self._size < self._offset:  # another file by now

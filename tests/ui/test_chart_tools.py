@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support import until
-from tests.ui.lab import Lab
+from tests.ui.lab import Lab, code_cell
 
 pytestmark = [pytest.mark.ui, pytest.mark.service("chromium")]
 
@@ -67,18 +66,6 @@ RANGE = "grid.widget.children[0].axes[0].scale.min > 100"
 BUSY = "while not Path('free').exists(): time.sleep(0.02)"
 
 
-def cell(source: str) -> dict[str, object]:
-    """A cell that has not been executed."""
-    return {
-        "cell_type": "code",
-        "id": f"c{abs(hash(source)) % 10**9}",
-        "execution_count": None,
-        "metadata": {},
-        "source": source,
-        "outputs": [],
-    }
-
-
 def run(page: Page, number: int, wait: bool = True) -> Locator:
     """Run a cell; the cell, once the kernel has done with it unless told not to wait."""
     found = page.locator(".jp-Notebook .jp-Cell").nth(number)
@@ -96,10 +83,8 @@ def opened(lab: Lab, browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
     page = context.new_page()
     page.set_default_timeout(30_000)
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    cells = [cell(source) for source in (SETUP, "view", RANGE, BUSY)]
-    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4}
-    (lab.root / "charts.ipynb").write_text(json.dumps({**notebook, "nbformat_minor": 5}))
+    cells = [code_cell(source) for source in (SETUP, "view", RANGE, BUSY)]
+    lab.write_notebook("charts.ipynb", cells, kernel=True)
     page.goto(lab.notebook_url("charts.ipynb"))
     expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
     run(page, 0)

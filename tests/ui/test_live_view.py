@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from aml_jupyter.store import MetricFeed
 from tests.support import until
-from tests.ui.lab import Lab
+from tests.ui.lab import Lab, code_cell
 from tests.ui.notebook_page import (
     cell_with,
     open_notebook,
@@ -70,7 +70,7 @@ class Story:
             ATTACH,
             "print('still here')",
         ]
-        lab.write_notebook(f"{self._name}.ipynb", [_cell(text) for text in cells], kernel=True)
+        lab.write_notebook(f"{self._name}.ipynb", [code_cell(text) for text in cells], kernel=True)
         open_notebook(page, lab, f"{self._name}.ipynb")
         settled(run_cell(page, LOAD))
         self.cell = settled(run_cell(page, "%%aml_run"))
@@ -102,17 +102,6 @@ class Story:
         found = line.points("step", 10_000)
         good = found.y == found.y
         return [found.x[good].tolist(), found.y[good].tolist()]
-
-
-def _cell(source: str) -> dict[str, object]:
-    return {
-        "cell_type": "code",
-        "id": f"c{abs(hash(source)) % 10**9}",
-        "execution_count": None,
-        "metadata": {},
-        "source": source,
-        "outputs": [],
-    }
 
 
 def state_in(view: Locator) -> Locator:
@@ -381,7 +370,7 @@ def test_what_a_job_says_is_text_and_never_markup(lab: Lab, page: Page) -> None:
         "    open('outputs/' + name.replace('/', '_').replace(chr(0), '')[:40], 'w')"
         ".write(text.encode('utf-8', 'replace').decode())\n"
     )
-    lab.write_notebook("hostile.ipynb", [_cell(LOAD), _cell(code)], kernel=True)
+    lab.write_notebook("hostile.ipynb", [code_cell(LOAD), code_cell(code)], kernel=True)
     open_notebook(page, lab, "hostile.ipynb")
     settled(run_cell(page, LOAD))
     cell = settled(run_cell(page, "%%aml_run"))
