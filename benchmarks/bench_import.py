@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import aml_jupyter
-from aml_jupyter.store.home import home
+from aml_jupyter.home import home
 from benchmarks.report import Row, median_of, timed
 from benchmarks.setting import PYTHON, Effort, experiment, submit
 

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aml_jupyter import Experiment, runner
+from aml_jupyter.home import home
 from aml_jupyter.job import states
-from aml_jupyter.store.home import home
 from benchmarks.report import Row, median_of
 from benchmarks.setting import JOBS, PYTHON, Effort, Memory, experiment, stop_runner, submit
 

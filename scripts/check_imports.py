@@ -14,19 +14,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "aml_jupyter"
 
-_SHARED = {"errors", "lazy", "job", "spec"}
+_SHARED = {"errors", "home", "lazy", "job", "spec"}
 _KEEPING = _SHARED | {"store"}
-_DOING = _KEEPING | {"environments", "backends"}
+_DOING = _KEEPING | {"engine", "environments", "backends"}
 _FACE = _DOING | {"runner", "workspace"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "": {"errors", "job"},
     "errors": set(),
+    "home": {"errors"},
     "lazy": set(),
     "job": {"errors"},
     "spec": {"errors", "lazy", "job"},
     "store": _SHARED,
-    "environments": _SHARED,
-    "backends": _SHARED,
+    "engine": _SHARED,
+    "environments": _SHARED | {"engine"},
+    "backends": _SHARED | {"engine"},
     "runner": _DOING,
     "workspace": _DOING | {"runner"},
     "notebook": _FACE,

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace
+from aml_jupyter.home import home
 from aml_jupyter.job import events, layout
-from aml_jupyter.store.home import home
 
 __all__ = ["experiment", "project", "ws"]
 

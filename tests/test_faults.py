@@ -20,10 +20,10 @@ from jupyter_client.manager import KernelManager
 
 from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace, runner
 from aml_jupyter.errors import StorageFullError
+from aml_jupyter.home import home
 from aml_jupyter.job import events, layout
 from aml_jupyter.runner import queue
 from aml_jupyter.store import Index, Query, WorkspaceFolder
-from aml_jupyter.store.home import home
 from tests.support import (
     assert_no_orphans,
     experiment,

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from aml_jupyter.home import home
 from aml_jupyter.job import layout, metrics
 from aml_jupyter.job.run import REQUIRED_VARIABLES
-from aml_jupyter.store.home import home
 from tests.support import VERSIONS, interpreter, processes_below, script, until
 
 

@@ -17,9 +17,9 @@ import pytest
 
 from aml_jupyter import Environment, Experiment, Run, ScriptRunConfig, Workspace, runner
 from aml_jupyter.errors import AmlError
+from aml_jupyter.home import Home, home
 from aml_jupyter.job import events, layout
 from aml_jupyter.runner import queue
-from aml_jupyter.store.home import Home, home
 from tests.support import (
     assert_no_orphans,
     experiment,

@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from aml_jupyter import Environment, Experiment, Run
+from aml_jupyter.home import home
 from aml_jupyter.job import layout, metrics
 from aml_jupyter.runner.gpus import Gpu, Reading
 from aml_jupyter.runner.sampling import Sample, SampleFile, next_turn
 from aml_jupyter.runner.usage import Census, Family, Networks, Usage
-from aml_jupyter.store.home import home
 from tests.support import (
     experiment,
     finish,

@@ -17,10 +17,10 @@ from pathlib import Path
 from .. import __version__, runner
 from ..backends import backend
 from ..errors import AmlError
+from ..home import home
 from ..job import layout
 from ..job.metrics import NETWORK_FILE_SYSTEMS, file_system_of, is_mapping_safe
 from ..store import WorkspaceFolder, project_for
-from ..store.home import home
 from . import OK, RUN_FAILED
 from .parser import Command, Parser
 from .present import ago, print_json, shown_size, styled

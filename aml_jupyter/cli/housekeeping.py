@@ -12,9 +12,9 @@ from typing import Any
 
 from .. import runner
 from ..errors import ServiceException, UserErrorException
+from ..home import home
 from ..job import states
 from ..job.run import iso
-from ..store.home import home
 from ..store.progress import shown_progress
 from ..workspace import Run, Workspace
 from . import OK

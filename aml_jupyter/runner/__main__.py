@@ -13,7 +13,7 @@ def main() -> None:
     """
     if os.fork():
         os._exit(0)
-    from ..store.home import home
+    from ..home import home
     from .daemon import IDLE_SECONDS, Runner
 
     Runner(home(), float(os.environ.get("AML_RUNNER_IDLE_SECONDS") or IDLE_SECONDS)).serve()

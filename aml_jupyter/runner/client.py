@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import RunnerError
-from ..store.home import Home, home
+from ..home import Home, home
 from . import queue
 
 _ANSWER_WITHIN = 5.0

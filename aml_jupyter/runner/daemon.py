@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import __version__
 from ..backends import JobStatus
-from ..store.home import Home
+from ..home import Home
 from . import queue
 from .lifecycle import ActiveRun
 from .sampling import Sampler

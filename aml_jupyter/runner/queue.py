@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..home import Home
 from ..job import layout
 from ..store.folder import locked
-from ..store.home import Home
 
 
 @dataclass(frozen=True)

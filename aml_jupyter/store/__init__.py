@@ -9,13 +9,11 @@ if TYPE_CHECKING:
     from . import snapshots
     from .feed import LogTail, read_tail
     from .folder import WorkspaceFolder, project_for
-    from .home import Home
     from .index import Index, Query, RunSummary, delete_run
     from .objects import Objects
     from .series import Line, MetricFeed, Points
 
 __all__ = [
-    "Home",
     "Index",
     "Line",
     "LogTail",
@@ -36,7 +34,6 @@ __getattr__ = names_from(
     {
         "feed": "LogTail read_tail",
         "folder": "WorkspaceFolder project_for",
-        "home": "Home",
         "index": "Index Query RunSummary delete_run",
         "objects": "Objects",
         "series": "Line MetricFeed Points",

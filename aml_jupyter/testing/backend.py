@@ -19,11 +19,11 @@ import pytest
 
 from ..backends import Backend, Handle, Job, JobStatus
 from ..errors import AmlError, UserErrorException
+from ..home import home
 from ..job import layout
 from ..job.run import Run
 from ..spec import JobSpec, RunRequest
 from ..store import WorkspaceFolder, snapshots
-from ..store.home import home
 from ..store.objects import Objects
 
 SLEEPS = "import time\nprint('up', flush=True)\ntime.sleep(120)"

@@ -27,6 +27,7 @@ from ..errors import (
     SnapshotException,
     UserErrorException,
 )
+from ..home import home
 from ..job.run import text_values
 from ..spec import (
     MAX_DURATION_SECONDS_DEFAULT,
@@ -40,7 +41,6 @@ from ..spec import (
 )
 from ..store import WorkspaceFolder, snapshots
 from ..store.gitfacts import GitFacts
-from ..store.home import home
 from ..store.objects import Objects
 from ..store.progress import Progress, shown_progress
 from ..store.source import look_through

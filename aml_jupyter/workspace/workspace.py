@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserErrorException, WorkspaceException
+from ..home import home
 from ..job import layout
 from ..store import Index, Query, RunSummary, WorkspaceFolder, project_for
-from ..store.home import home
 from ..store.progress import shown_progress
 from .experiment import Experiment
 from .run import Run, open_in

@@ -10,7 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from ..errors import RunnerError
+from .errors import RunnerError
 
 _SOCKET_PATH_LIMIT = 100
 _BUNDLED = ("__init__.py", "errors.py")
@@ -58,7 +58,7 @@ class Home:
         Named by its content, so that a run started by one version keeps its files when
         another version is installed.
         """
-        package = Path(__file__).parent.parent
+        package = Path(__file__).parent
         files = [*_BUNDLED, *sorted(f"job/{path.name}" for path in (package / "job").glob("*.py"))]
         content = {name: (package / name).read_bytes() for name in files}
         digest = hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()[:16]
