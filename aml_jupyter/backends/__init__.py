@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from ..errors import ComputeTargetException
-from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe
+from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, Setting
 
 __all__ = [
     "Backend",
@@ -21,6 +21,7 @@ __all__ = [
     "JobStatus",
     "Plan",
     "Probe",
+    "Setting",
     "backend",
     "names",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,6 +36,19 @@ class Capabilities:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """One setting that targets of a backend may have, in ``targets.yaml`` and on command lines.
+
+    ``read`` turns what was written, a text or what YAML made of it, into what the backend takes;
+    a ValueError says what it should look like.
+    """
+
+    help: str
+    read: Callable[[object], object]
+    example: str = ""
+
+
+@dataclass(frozen=True)
 class Probe:
     """Whether a backend can be used here; if not, why, and what would make it so."""
 
@@ -47,13 +60,18 @@ class Probe:
 
 @dataclass(frozen=True)
 class Job:
-    """One job to be started: the request, the run's folder, and what its interpreter imports."""
+    """One job to be started: the request, the run's folder, and what its interpreter imports.
+
+    ``gpus`` are the indices of the GPUs that are leased to it; None for a job without a lease,
+    which sees what its submitter sees. ``environment`` is the submitter's.
+    """
 
     request: RunRequest
     spec: JobSpec
     folder: Path
     bundle: Path
     environment: Mapping[str, str]
+    gpus: tuple[int, ...] | None = None
 
     @property
     def work(self) -> Path:
@@ -107,7 +125,7 @@ class JobStatus:
 
 
 class Backend(ABC):
-    """Six questions, and a seventh for backends whose jobs are processes of this machine.
+    """Six questions; and two that a backend may leave open: ``processes`` and ``release``.
 
     ``submit`` may be repeated for the same run after a crash and must then find the job that
     is there rather than start a second one. ``cancel`` of a job that is over changes nothing.
@@ -116,10 +134,11 @@ class Backend(ABC):
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
+    settings: ClassVar[Mapping[str, Setting]] = {}
 
     @abstractmethod
-    def probe(self) -> Probe:
-        """Whether this can be used here."""
+    def probe(self, options: Mapping[str, object] | None = None) -> Probe:
+        """Whether this can be used here, by a target with these settings."""
 
     @abstractmethod
     def plan(self, job: Job) -> Plan:
@@ -143,6 +162,12 @@ class Backend(ABC):
     @abstractmethod
     def read(self, handle: Handle, path: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
         """Bytes of a file of the run, from ``offset``; empty when there are none (yet)."""
+
+    def release(self, handle: Handle) -> None:  # noqa: B027 - most backends keep nothing
+        """Let go of what the backend keeps for a job that is over: its files are safe now.
+
+        May be repeated. :meth:`poll` goes on to tell the same end.
+        """
 
     def processes(self, handles: Sequence[Handle]) -> list[list[int]]:
         """The pids of each of the jobs on this machine, in the same order.

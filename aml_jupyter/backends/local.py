@@ -30,7 +30,7 @@ class LocalBackend(Backend):
     def __init__(self) -> None:
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
-    def probe(self) -> Probe:
+    def probe(self, options: Mapping[str, object] | None = None) -> Probe:
         """Always usable where processes can be forked."""
         if not hasattr(os, "fork"):
             return Probe(False, "this system cannot fork", "use Linux, macOS or WSL")

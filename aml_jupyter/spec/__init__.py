@@ -32,11 +32,13 @@ from .environment import (
     process_variables,
 )
 from .records import RUN_FORMAT, JobSpec, RunRequest
+from .resources import ALL_GPUS, Resources
 from .runconfig import COMMUNICATORS, FRAMEWORKS, RunConfiguration, argument_strings, command_line
 from .script import MAX_DURATION_SECONDS_DEFAULT, ScriptRunConfig
 from .source import Source
 
 __all__ = [
+    "ALL_GPUS",
     "COMMUNICATORS",
     "DEFAULT_CPU_IMAGE",
     "DEFAULT_ENVIRONMENT_NAME",
@@ -63,6 +65,7 @@ __all__ = [
     "ParallelTaskConfiguration",
     "PyTorchConfiguration",
     "PythonSection",
+    "Resources",
     "RunConfiguration",
     "RunRequest",
     "ScriptRunConfig",

@@ -7,13 +7,20 @@ from dataclasses import dataclass, field
 
 from aml_jupyter.errors import ServiceException
 
+from .resources import Resources
+
 RUN_FORMAT = 1
 """The version of ``run.json`` that is written here, and the newest that is understood."""
 
 
 @dataclass(frozen=True)
 class JobSpec:
-    """The process that a run is: one of ``script`` and ``command``, and all it is started with."""
+    """The process that a run is: one of ``script`` and ``command``, and all it is started with.
+
+    ``recipe`` is what has to be built before it can start, as :mod:`..environments` writes it;
+    ``image`` what its container is started from, and ``options`` how: the settings of the target
+    and of the run, in the words of the backend. ``pool`` names whose ``slots`` it takes one of.
+    """
 
     script: str | None = None
     command: str | None = None
@@ -25,6 +32,11 @@ class JobSpec:
     snapshot: str | None = None
     slots: int = 1
     priority: int = 0
+    pool: str = ""
+    resources: Resources = field(default_factory=Resources)
+    recipe: Mapping[str, object] = field(default_factory=dict)
+    image: str | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """The ``job`` entry of ``run.json``."""
@@ -38,6 +50,11 @@ class JobSpec:
             "snapshot": self.snapshot,
             "slots": self.slots,
             "priority": self.priority,
+            "pool": self.pool,
+            "resources": self.resources.to_json(),
+            "recipe": dict(self.recipe),
+            "image": self.image,
+            "options": dict(self.options),
         }
 
     @classmethod
@@ -54,6 +71,11 @@ class JobSpec:
             snapshot=_text_or_none(record, "snapshot"),
             slots=int(_number(record, "slots", 1)),
             priority=int(_number(record, "priority")),
+            pool=_text(record, "pool"),
+            resources=Resources.from_json(record.get("resources")),
+            recipe=_mapping(record, "recipe"),
+            image=_text_or_none(record, "image"),
+            options=_mapping(record, "options"),
         )
 
 

@@ -8,6 +8,8 @@ HIDDEN = "•••"
 """Stands where a secret would."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?")
 _SECRET = re.compile(
     r"(^|_)(token|password|passwd|pwd|secret|secrets|api_?key|access_?key|credentials?)($|_)", re.I
 )
@@ -23,6 +25,15 @@ def parse_duration(text: str) -> int:
     if seconds < 1:
         raise ValueError("it must be at least one second")
     return seconds
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes from ``8G``, ``512MB`` or ``1.5GiB`` (all by 1024); ValueError for anything else."""
+    found = _SIZE.fullmatch(text.strip().lower())
+    size = int(float(found[1]) * _BYTES[found[2]]) if found else 0
+    if size < 1:
+        raise ValueError("write it as 512M, 8G or 1.5G")
+    return size
 
 
 def parse_tag(text: str) -> tuple[str, str]:

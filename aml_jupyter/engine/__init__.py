@@ -1,0 +1,3 @@
+"""Container engines: where one is, and a client that speaks with it."""
+
+from __future__ import annotations

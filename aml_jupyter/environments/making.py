@@ -1,0 +1,99 @@
+"""What those that build environments have in common: a place, a log, and how they fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aml_jupyter.errors import AmlError
+
+_TAIL_LINES = 30
+
+
+class BuildError(AmlError):
+    """An environment that cannot be built.
+
+    ``line`` is the entry of the specification at fault, when it is known; ``said`` the last
+    lines of whoever refused: the resolver, the engine, a command of the Dockerfile.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, line: str = "", said: str = "") -> None:
+        super().__init__(message, hint)
+        self.line = line
+        self.said = said
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a maker made. ``packages`` are exact: ``name==version``, one for each installed."""
+
+    interpreter: str
+    packages: tuple[str, ...] = ()
+    python: str = ""
+    image: str | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where one environment is built, and what the builder may use.
+
+    ``target`` is the folder to build in, empty or absent; ``variables`` the environment of who
+    wants it (proxies, index URLs, certificates); ``options`` the settings of the target that it
+    is for; ``secrets`` are credentials, for files that go when the build ends, and never for a
+    command line, a log or a layer.
+    """
+
+    target: Path
+    scratch: Path
+    variables: Mapping[str, str]
+    options: Mapping[str, object]
+    secrets: Mapping[str, object]
+    log: Path
+    on_progress: Callable[[int, int, str], None]
+
+    def say(self, text: str) -> None:
+        """Append a line to the build's log."""
+        with open(self.log, "a", encoding="utf-8", errors="replace") as file:
+            file.write(text.rstrip("\n") + "\n")
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Tell whoever waits how far it is; ``total`` 0 when nobody knows."""
+        self.on_progress(done, total, text)
+
+    def run(
+        self,
+        command: Sequence[str | os.PathLike[str]],
+        variables: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> str:
+        """What a command said, which is in the log as it said it; BuildError when it failed."""
+        said: list[str] = []
+        with (
+            open(self.log, "a", encoding="utf-8", errors="replace") as log,
+            subprocess.Popen(
+                [os.fspath(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env={**self.variables, **(variables or {})},
+                text=True,
+                errors="replace",
+            ) as process,
+        ):
+            assert process.stdout is not None
+            for line in process.stdout:
+                log.write(line)
+                log.flush()
+                said.append(line)
+                if on_line is not None:
+                    on_line(line.rstrip("\n"))
+        if process.returncode:
+            tail = "".join(said[-_TAIL_LINES:])
+            raise BuildError(f"{os.path.basename(os.fspath(command[0]))} failed.", said=tail)
+        return "".join(said)
