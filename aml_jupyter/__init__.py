@@ -15,30 +15,62 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .errors import AmlError as AmlError
+    from .spec import DEFAULT_CPU_IMAGE as DEFAULT_CPU_IMAGE
+    from .spec import DEFAULT_GPU_IMAGE as DEFAULT_GPU_IMAGE
+    from .spec import Chainer as Chainer
+    from .spec import CondaDependencies as CondaDependencies
+    from .spec import ContainerRegistry as ContainerRegistry
+    from .spec import DockerBuildContext as DockerBuildContext
     from .spec import DockerConfiguration as DockerConfiguration
     from .spec import Environment as Environment
+    from .spec import Estimator as Estimator
+    from .spec import Gloo as Gloo
+    from .spec import Mpi as Mpi
     from .spec import MpiConfiguration as MpiConfiguration
+    from .spec import Nccl as Nccl
+    from .spec import ParameterServer as ParameterServer
+    from .spec import PyTorch as PyTorch
     from .spec import PyTorchConfiguration as PyTorchConfiguration
     from .spec import RunConfiguration as RunConfiguration
     from .spec import ScriptRunConfig as ScriptRunConfig
+    from .spec import SKLearn as SKLearn
+    from .spec import TensorFlow as TensorFlow
     from .spec import TensorflowConfiguration as TensorflowConfiguration
     from .workspace import Experiment as Experiment
     from .workspace import Run as Run
     from .workspace import Workspace as Workspace
+    from .workspace.amlcompute import AmlCompute as AmlCompute
+    from .workspace.compute_target import ComputeTarget as ComputeTarget
 
 __version__ = "0.1.0"
 
 _HOME_OF = {
+    "AmlCompute": "workspace.amlcompute",
     "AmlError": "errors",
+    "Chainer": "spec",
+    "ComputeTarget": "workspace.compute_target",
+    "CondaDependencies": "spec",
+    "ContainerRegistry": "spec",
+    "DEFAULT_CPU_IMAGE": "spec",
+    "DEFAULT_GPU_IMAGE": "spec",
+    "DockerBuildContext": "spec",
     "DockerConfiguration": "spec",
     "Environment": "spec",
+    "Estimator": "spec",
     "Experiment": "workspace",
+    "Gloo": "spec",
+    "Mpi": "spec",
     "MpiConfiguration": "spec",
+    "Nccl": "spec",
+    "ParameterServer": "spec",
+    "PyTorch": "spec",
     "PyTorchConfiguration": "spec",
     "Run": "workspace",
     "RunConfiguration": "spec",
     "RunDetails": "notebook",
+    "SKLearn": "spec",
     "ScriptRunConfig": "spec",
+    "TensorFlow": "spec",
     "TensorflowConfiguration": "spec",
     "Workspace": "workspace",
 }

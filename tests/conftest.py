@@ -18,6 +18,9 @@ import psutil
 import pytest
 
 from aml_jupyter.job.metrics import file_system_of
+from tests.services import docker_engine as docker_service
+from tests.services import images, sshd
+from tests.services import podman as podman_service
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,6 @@ def _can_mount() -> bool:
             return False
         subprocess.run(["umount", place], check=True)
         return True
-
-
-def _has_sshd() -> bool:
-    return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
 
 
 def _has_pypi() -> bool:
@@ -67,6 +66,11 @@ SERVICES: Mapping[str, Service] = {
         _counts_writes,
         "Linux, and TMPDIR on a disk rather than in memory",
     ),
+    "docker": Service(
+        docker_service.is_possible,
+        "be root on Debian, apt-get install docker.io debootstrap iproute2 iptables; or name an "
+        "engine that is up: AML_TEST_DOCKER_HOST=unix:///var/run/docker.sock",
+    ),
     "git": Service(
         lambda: shutil.which("git") is not None,
         "Debian: apt-get install git; macOS: xcode-select --install",
@@ -75,13 +79,22 @@ SERVICES: Mapping[str, Service] = {
         _can_mount,
         "run as root on Linux, or inside `unshare --map-root-user --mount`",
     ),
+    "sshd": Service(
+        lambda: sshd.is_here() and shutil.which("ssh") is not None,
+        "Debian: apt-get install openssh-server openssh-client",
+    ),
     "sshfs": Service(
-        lambda: bool(shutil.which("sshfs")) and os.path.exists("/dev/fuse") and _has_sshd(),
+        lambda: bool(shutil.which("sshfs")) and os.path.exists("/dev/fuse") and sshd.is_here(),
         "Debian: apt-get install openssh-server sshfs, on a machine with /dev/fuse",
     ),
     "pypi": Service(
         _has_pypi,
         "connect this machine to PyPI, or name a mirror of it: UV_DEFAULT_INDEX=https://…",
+    ),
+    "podman": Service(
+        podman_service.is_possible,
+        "Debian: apt-get install podman catatonit uidmap slirp4netns, and debootstrap; as root, or "
+        "as a user with a line in /etc/subuid",
     ),
     "root": Service(lambda: os.geteuid() == 0, "run as root, in a container for example"),
 }
@@ -145,6 +158,40 @@ def aml_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield home
     stop_runner(home)
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[docker_service.Engine]:
+    """A Docker engine for all tests; its ``host`` is what they set DOCKER_HOST to."""
+    _require("docker")
+    given = docker_service.given()
+    if given is not None:
+        yield given
+        return
+    # Not tmp_path: a unix socket's path is limited to about a hundred bytes.
+    with (
+        tempfile.TemporaryDirectory(prefix="aml-dk-") as place,
+        docker_service.engine(Path(place, "e")) as own,
+    ):
+        yield own
+
+
+@pytest.fixture(scope="session")
+def base_image(docker_engine: docker_service.Engine) -> str:
+    """An image with Python in that engine."""
+    return _provided(docker_engine, images.BASE)
+
+
+@pytest.fixture(scope="session")
+def image_without_python(docker_engine: docker_service.Engine) -> str:
+    """An image with a shell and no Python in that engine."""
+    return _provided(docker_engine, images.NO_PYTHON)
+
+
+def _provided(engine: docker_service.Engine, image: str) -> str:
+    with engine.client() as client:
+        images.provide(client, image)
+    return image
 
 
 def stop_runner(home: Path) -> None:

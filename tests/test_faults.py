@@ -366,7 +366,7 @@ def test_a_launcher_killed_before_its_claim_does_not_hold_the_run_for_ever(
     who = {"pid": gone.pid, "started": 1, "boot": "x"}
     events.append(str(folder), "state", state="Starting")
     events.append(str(folder), "job", handle={"folder": str(folder), "launcher": who})
-    runner.enqueue(folder, "orphan", dict(os.environ), 2)
+    runner.enqueue(folder, "orphan", dict(os.environ), runner.Ask(2))
     details = finish(experiment.workspace.get_run("orphan"))
     assert details["status"] == "Failed"
     assert "before the script began" in message_of(details)
@@ -381,7 +381,7 @@ def test_a_recycled_pid_is_not_taken_for_the_launcher(experiment: Experiment) ->
     claim = {"pid": os.getpid(), "started": 1, "boot": "another", "t": time.time()}
     (folder / layout.CLAIM).write_text(json.dumps(claim))
     events.append(str(folder), "state", state="Starting")
-    runner.enqueue(folder, "recycled", dict(os.environ), 2)
+    runner.enqueue(folder, "recycled", dict(os.environ), runner.Ask(2))
     details = finish(experiment.workspace.get_run("recycled"))
     assert details["status"] == "Failed"
     assert "without leaving an exit status" in message_of(details)
@@ -874,7 +874,7 @@ def test_a_queue_entry_half_written_by_a_killed_submitter_is_no_run(
     request = json.dumps({"format": 1, "id": "half"})[:-3]
     (folder.runs / "half").mkdir()
     (folder.runs / "half" / layout.REQUEST).write_text(request)
-    queue.add(home(), folder.runs / "half", "half", {}, 1)
+    queue.add(home(), folder.runs / "half", "half", {}, queue.Ask())
     run = submit(experiment, "print(1)")
     assert finish(run)["status"] == "Completed"
     assert [summary.id for summary in experiment.workspace.runs()] == [run.id]

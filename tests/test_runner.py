@@ -627,7 +627,7 @@ def test_a_request_that_cannot_be_understood_fails_and_the_others_go_on(
     request = {"format": 1, "id": "odd", "experiment": "e", "source": {"backend": "teleport"}}
     request["job"] = {"script": "x.py", "interpreter": sys.executable}
     (folder / layout.REQUEST).write_text(json.dumps(request))
-    queue.add(home(), folder, "odd", {}, 1)
+    queue.add(home(), folder, "odd", {}, queue.Ask())
     run = submit(experiment, "print(1)")
     assert finish(run)["status"] == "Completed"
     found, _ = until(lambda: [e for e in [events.read(str(folder))] if e[0]])[0]
@@ -684,7 +684,7 @@ def test_a_launcher_that_dies_before_the_claim_is_the_end_of_the_run(
     request = json.loads((run.folder / layout.REQUEST).read_text())
     request["id"], request["job"]["interpreter"] = "second", str(broken)
     folder = experiment.workspace.folder.new_run(request)
-    runner.enqueue(folder, "second", dict(os.environ), 2)
+    runner.enqueue(folder, "second", dict(os.environ), runner.Ask(2))
     second = experiment.workspace.get_run("second")
     details: dict[str, Any] = finish(second)
     assert "exit code 3, before the script began" in message_of(details)

@@ -14,6 +14,7 @@ from ..errors import ComputeTargetException
 from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, Setting
 
 __all__ = [
+    "CONTAINERS",
     "Backend",
     "Capabilities",
     "Handle",
@@ -26,7 +27,13 @@ __all__ = [
     "names",
 ]
 
-_BUILT_IN = {"local": "aml_jupyter.backends.local:LocalBackend"}
+CONTAINERS = "docker"
+"""The backend that v1's ``use_docker`` means."""
+
+_BUILT_IN = {
+    "docker": "aml_jupyter.backends.docker:DockerBackend",
+    "local": "aml_jupyter.backends.local:LocalBackend",
+}
 _GROUP = "aml_jupyter.backends"
 
 

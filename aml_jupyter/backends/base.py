@@ -135,6 +135,8 @@ class Backend(ABC):
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
     settings: ClassVar[Mapping[str, Setting]] = {}
+    starts_at_once: ClassVar[bool] = False
+    """Whether submit and poll take milliseconds; else the runner waits for them on threads."""
 
     @abstractmethod
     def probe(self, options: Mapping[str, object] | None = None) -> Probe:

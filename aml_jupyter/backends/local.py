@@ -6,15 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from ..errors import ExperimentExecutionException
 from ..job import layout
+from ..job.launch import CONTAINED
 from ..job.process import identity, is_alive
 from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, expand, run_variables
 from .processes import end, processes_of, processes_of_each, wake
 
-_NOT_FOR_JOBS = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JPY_INTERRUPT_EVENT")
+_NOT_FOR_JOBS = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JPY_INTERRUPT_EVENT", CONTAINED)
 
 
 class LocalBackend(Backend):
@@ -26,6 +26,7 @@ class LocalBackend(Backend):
 
     name = "local"
     capabilities = Capabilities(gpu=True, live_logs=True)
+    starts_at_once = True
 
     def __init__(self) -> None:
         self._started: dict[str, subprocess.Popen[bytes]] = {}
@@ -51,6 +52,10 @@ class LocalBackend(Backend):
             added["PYTHONUNBUFFERED"] = "1"
         path = job.environment.get("PYTHONPATH")
         added["PYTHONPATH"] = f"{path}{os.pathsep}{job.bundle}" if path else str(job.bundle)
+        if job.gpus is not None:
+            # Counted as nvidia-smi and the lease count them, and not by their speed.
+            added["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+            added["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, job.gpus))
         environment = {**_clean(job.environment), **added}
         if spec.command is None:
             what += expand(spec.arguments, environment)
@@ -101,12 +106,7 @@ class LocalBackend(Backend):
 
     def read(self, handle: Handle, path: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
         """Bytes of a file below the run's folder."""
-        try:
-            with open(Path(str(handle["folder"])) / layout.artifact_name(path), "rb") as file:
-                file.seek(offset)
-                return file.read(limit)
-        except (FileNotFoundError, IsADirectoryError):
-            return b""
+        return read_below(str(handle["folder"]), path, offset, limit)
 
     def processes(self, handles: Sequence[Handle]) -> list[list[int]]:
         """All processes of each job but its launcher."""
@@ -153,6 +153,16 @@ class LocalBackend(Backend):
         if process is not None and process.poll() is not None and _has_told(folder):
             del self._started[folder]
         return process
+
+
+def read_below(folder: str, path: str, offset: int, limit: int) -> bytes:
+    """Bytes of a file in a run's folder; empty when there are none (yet)."""
+    try:
+        with open(os.path.join(folder, layout.artifact_name(path)), "rb") as file:
+            file.seek(offset)
+            return file.read(limit)
+    except (FileNotFoundError, IsADirectoryError):
+        return b""
 
 
 def _has_told(folder: str) -> bool:

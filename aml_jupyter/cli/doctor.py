@@ -5,22 +5,26 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .. import __version__, runner
-from ..backends import backend
+from ..environments import cache, shelf
+from ..environments.conda_tools import find_tool
 from ..errors import AmlError
 from ..home import home
 from ..job import layout
 from ..job.metrics import NETWORK_FILE_SYSTEMS, file_system_of, is_mapping_safe
+from ..runner import machine
 from ..store import WorkspaceFolder, project_for
+from ..workspace import compute
+from ..workspace.diagnosis import Finding, about_target, disk_room
 from . import OK, RUN_FAILED
 from .parser import Command, Parser
 from .present import ago, print_json, shown_size, styled
@@ -30,20 +34,6 @@ _NEEDED_BY_NOTEBOOKS = ("jupyterlab", "ipykernel", "ipywidgets", "bqplot")
 _PATIENCE = 5.0
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What was looked at, how it is, and what would make it better.
-
-    ``works`` is None for what is only told; nothing runs without what is ``essential``.
-    """
-
-    name: str
-    works: bool | None
-    detail: str
-    remedy: str = ""
-    essential: bool = False
-
-
 def _doctor(options: argparse.Namespace) -> int:
     findings = list(_findings())
     broken = [each for each in findings if each.essential and each.works is False]
@@ -51,7 +41,7 @@ def _doctor(options: argparse.Namespace) -> int:
         print_json({"ok": not broken, "findings": [asdict(each) for each in findings]})
     else:
         for each in findings:
-            _show(each)
+            show_finding(each)
         print(f"\n{_verdict(findings, broken)}")
     return RUN_FAILED if broken else OK
 
@@ -65,7 +55,10 @@ def _findings() -> Iterator[Finding]:
     yield from _packages()
     yield _extension()
     yield _kernels()
-    yield _docker()
+    yield _gpus()
+    yield _uv()
+    yield _conda()
+    yield _environments()
 
 
 def _python() -> Finding:
@@ -88,18 +81,10 @@ def _workspace() -> Iterator[Finding]:
         yield Finding("workspace", False, error.message, error.hint, True)
         return
     yield Finding("workspace", works, detail, "" if works else hint, True)
-    yield _disk("workspace disk", root)
+    remedy = "Free some: `aml delete --older-than 30d` removes runs."
+    yield disk_room("workspace disk", root, _LITTLE_ROOM, remedy)
     yield _file_system(root)
-    if found:
-        yield from _targets(found)
-
-
-def _disk(name: str, folder: Path) -> Finding:
-    free = shutil.disk_usage(folder).free
-    detail = f"{shown_size(free)} free"
-    if free >= _LITTLE_ROOM:
-        return Finding(name, True, detail)
-    return Finding(name, False, detail, "Free some: `aml delete --older-than 30d` removes runs.")
+    yield from _targets(found)
 
 
 def _file_system(folder: Path) -> Finding:
@@ -114,26 +99,14 @@ def _file_system(folder: Path) -> Finding:
     return Finding("file system", None if network else True, detail)
 
 
-def _targets(workspace: WorkspaceFolder) -> Iterator[Finding]:
+def _targets(workspace: WorkspaceFolder | None) -> Iterator[Finding]:
     try:
-        targets = workspace.targets()
+        entries = compute.entries(workspace)
     except AmlError as error:
         yield Finding("targets", False, error.message, error.hint, True)
         return
-    for name, facts in targets.items():
-        kind = str(facts.get("type") or name)
-        try:
-            probe = backend(kind).probe()
-        except AmlError as error:
-            yield Finding(f"target {name}", False, error.message, error.hint)
-            continue
-        detail = _facts(probe.facts) if probe.usable else probe.reason
-        remedy = "" if probe.usable else f"To use it, {probe.remedy}."
-        yield Finding(f"target {name}", probe.usable, detail or kind, remedy, name == "local")
-
-
-def _facts(facts: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in facts.items())
+    for entry in entries.values():
+        yield from about_target(entry)
 
 
 # The runner -----------------------------------------------------------------------------------
@@ -214,14 +187,60 @@ def _kernels() -> Finding:
     return Finding("kernels", False, "none", "python -m ipykernel install --user")
 
 
-def _docker() -> Finding:
-    if shutil.which("docker") is None:
-        return Finding("docker", None, "not found; only environments in containers need it")
-    server = _said(["docker", "version", "--format", "{{.Server.Version}}"])
-    if server is None:
-        hint = "Start the Docker service, and get permission to use its socket."
-        return Finding("docker", None, "installed, but its service does not answer", hint)
-    return Finding("docker", True, f"server {server}")
+# What runs need besides -----------------------------------------------------------------------
+
+
+def _gpus() -> Finding:
+    found = machine.here()
+    if found.gpus is None:
+        hint = "See whether `nvidia-smi` answers; a restart of the machine may be needed."
+        return Finding("GPUs", False, f"NVIDIA's driver does not answer: {found.trouble}", hint)
+    if not found.gpus:
+        return Finding("GPUs", None, "none that this process may use")
+    sizes = [gpu.memory_total / (1 << 30) for gpu in found.gpus]
+    each = ", ".join(f"{size:.0f} GiB" for size in sizes)
+    busy = [str(gpu.index) for gpu in found.gpus if gpu.is_used_by_others]
+    in_use = f"; in use now: {', '.join(busy)}" if busy else ""
+    return Finding("GPUs", True, f"{len(sizes)} ({each}){_driver()}{in_use}")
+
+
+def _driver() -> str:
+    """The version of NVIDIA's driver, from the kernel: asking itself may take for ever."""
+    try:
+        said = Path("/proc/driver/nvidia/version").read_text(errors="replace")
+    except OSError:
+        return ""
+    found = re.search(r"\d+\.\d+(\.\d+)?", said)
+    return f", driver {found[0]}" if found else ""
+
+
+def _uv() -> Finding:
+    from uv import find_uv_bin
+
+    try:
+        return Finding("uv", True, f"{version('uv')} at {find_uv_bin()}")
+    except (FileNotFoundError, PackageNotFoundError) as error:
+        hint = "pip install uv; environments of pip packages are made by it."
+        return Finding("uv", False, str(error) or "not found", hint)
+
+
+def _conda() -> Finding:
+    found = find_tool(os.environ, {})
+    if os.sep in found:
+        return Finding("conda", True, found)
+    try:
+        return Finding("conda", True, f"py-rattler {version('py-rattler')}; no conda command")
+    except PackageNotFoundError:
+        hint = "pip install py-rattler, or put micromamba on PATH."
+        return Finding("conda", False, "neither a conda command nor py-rattler", hint)
+
+
+def _environments() -> Finding:
+    built = cache.all_built()
+    size = shown_size(sum(each.size for each in built))
+    kept = f"{len(built)} built ({size}), " if built else ""
+    remedy = "Free some: `aml env prune` removes what is not used."
+    return disk_room("environments", shelf.root(), _LITTLE_ROOM, remedy, kept)
 
 
 def _said(command: list[str]) -> str | None:
@@ -238,7 +257,8 @@ def _said(command: list[str]) -> str | None:
 # Telling --------------------------------------------------------------------------------------
 
 
-def _show(finding: Finding) -> None:
+def show_finding(finding: Finding) -> None:
+    """Print what was found, with a mark that says how it is."""
     mark = {True: styled("✓", "green"), False: styled("✗", "red"), None: styled("·", "dim")}
     print(f"{mark[finding.works]} {finding.name:<15} {finding.detail}")
     if finding.remedy:

@@ -2,6 +2,31 @@
 
 from __future__ import annotations
 
-from .resolve import ResolvedEnvironment, resolve
+from ..lazy import names_from
 
-__all__ = ["ResolvedEnvironment", "resolve"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .cache import Build, BuildState, Built
+    from .making import BuildError
+    from .recipe import Recipe
+    from .resolution import ResolvedEnvironment, resolve
+
+__all__ = [
+    "Build",
+    "BuildError",
+    "BuildState",
+    "Built",
+    "Recipe",
+    "ResolvedEnvironment",
+    "resolve",
+]
+
+__getattr__ = names_from(
+    __name__,
+    {
+        "cache": "Build BuildState Built",
+        "making": "BuildError",
+        "recipe": "Recipe",
+        "resolution": "ResolvedEnvironment resolve",
+    },
+)

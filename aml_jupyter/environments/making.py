@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from aml_jupyter.errors import AmlError
 
 _TAIL_LINES = 30
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BuildError(AmlError):
@@ -60,6 +62,14 @@ class Site:
         with open(self.log, "a", encoding="utf-8", errors="replace") as file:
             file.write(text.rstrip("\n") + "\n")
 
+    def private_file(self, name: str, text: str) -> Path:
+        """A file that nobody else can read, and that goes when the build ends: for secrets."""
+        path = self.scratch / name
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        return path
+
     def progress(self, done: int, total: int, text: str) -> None:
         """Tell whoever waits how far it is; ``total`` 0 when nobody knows."""
         self.on_progress(done, total, text)
@@ -97,3 +107,24 @@ class Site:
             tail = "".join(said[-_TAIL_LINES:])
             raise BuildError(f"{os.path.basename(os.fspath(command[0]))} failed.", said=tail)
         return "".join(said)
+
+
+def of_system(error: OSError, folder: Path) -> BuildError:
+    """The error of a build in ``folder`` that the system put an end to."""
+    what = os.strerror(error.errno) if error.errno else str(error)
+    where = f": {error.filename}" if error.filename else ""
+    failed = BuildError(f"The environment could not be built: {what}{where}.", said=str(error))
+    return with_room_in_mind(failed, folder)
+
+
+def with_room_in_mind(error: BuildError, folder: Path) -> BuildError:
+    """``error``, or the one that says what to do when the disk is what is full."""
+    text = f"{error.message} {error.said}"
+    if not any(os.strerror(number) in text for number in _NO_ROOM):
+        return error
+    return BuildError(
+        f"No room left on the disk to build the environment in {folder}.",
+        "`aml env prune` removes environments that are no longer used; then submit again.",
+        line=error.line,
+        said=error.said,
+    )

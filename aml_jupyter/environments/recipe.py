@@ -22,9 +22,11 @@ class Recipe:
     Names, versions of the Environment, variables, how a container is started, proxies and
     certificates are not in it; neither are credentials (an index URL is kept without them).
     ``pip`` holds requirements and options as pip writes them, ``conda`` match specs without
-    Python, in the order given. ``python`` is the version asked for, such as ``3.10.18`` or
-    ``3.10``; None takes what is there. ``base`` is an image, ``dockerfile`` a Dockerfile's text,
-    ``context`` the digest of the folder that it is built in.
+    Python. With ``--no-deps`` among the options, nothing is installed but what is named.
+    ``python`` is the version asked for, such as ``3.10.18`` or ``3.10`` (of which another patch
+    will do) or a range like ``>=3.9,<3.12``; None takes what is there. ``base`` is an image,
+    ``dockerfile`` a Dockerfile's text, ``context`` the digest of the folder that it is built in;
+    ``contents`` are digests of the local files and folders that the pip lines name.
     """
 
     kind: str
@@ -37,6 +39,7 @@ class Recipe:
     context: str | None = None
     build_args: tuple[tuple[str, str], ...] = ()
     platform: str = ""
+    contents: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:

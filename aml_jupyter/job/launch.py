@@ -6,6 +6,10 @@ the user's program: a script runs in this interpreter exactly as under ``python 
 command by a shell.
 
 ``start.py RUN_FOLDER script train.py ARGUMENTS…``  or  ``start.py RUN_FOLDER command TEXT``
+
+In a container of its own (:data:`CONTAINED`) the first process also writes the log, which nobody
+else could keep when the engine ends, passes signals on to all processes, and notes what ended
+them. Asked again in a container that is kept, it becomes a shell there.
 """
 
 from __future__ import annotations
@@ -16,30 +20,50 @@ import os
 import sys
 from time import sleep, time
 
-from .layout import CLAIM, EXIT, OUTCOME
+from .layout import CLAIM, DRIVER_LOG, EXIT, OUTCOME
 from .process import boot_id, identity, started_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, NoReturn
+    from typing import Any, Callable
+
+CONTAINED = "AML_CONTAINER"
+"""The variable that tells the launcher it is in a container of its own; not for the job."""
+
+KEPT = "kept"
+"""Its value when the container is kept after the job."""
+
+REMOTE = "AML_REMOTE"
+"""The variable that is set where the run's folder is a copy, whose changes are fetched."""
 
 _ALLOCATED = 4096
 _FLUSH_EVERY = 0.1
 _ERROR_LIMIT = 20_000
 _FOR_THE_JOB = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
+_COUNTS_OF_KILLS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 
 def main(arguments: list[str]) -> None:
     """Run the job described by ``arguments`` if nobody else has claimed it."""
     folder, kind, target = arguments[:3]
+    contained, remote = os.environ.pop(CONTAINED, ""), os.environ.pop(REMOTE, "")
+    log = _open_log(folder) if contained else None
     if not _claim(folder):
+        if contained == KEPT:
+            os.execv("/bin/sh", ["/bin/sh"])
         return
+    if log is not None:
+        _settle(log)
     report = _allocate(folder, EXIT)
     # Signals meant for the job reach the whole session; this process stays to tell the end.
-    former = _signal.pthread_sigmask(_signal.SIG_BLOCK, _FOR_THE_JOB)
+    signals = (*_FOR_THE_JOB, _signal.SIGCHLD) if contained else _FOR_THE_JOB
+    former = _signal.pthread_sigmask(_signal.SIG_BLOCK, signals)
     job = os.fork()
     if job:
-        _supervise(job, report)
+        _supervise(job, report, bool(contained))
+        if remote:
+            _note_changes(folder)
+        os._exit(0)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, former)
     os.setpgid(0, 0)
     os.close(report)
@@ -82,18 +106,84 @@ def _allocate(folder: str, name: str) -> int:
     return file
 
 
-def _supervise(job: int, report: int) -> NoReturn:
-    while True:
-        try:
-            status = os.waitpid(job, 0)[1]
-            break
-        except InterruptedError:
-            continue
+def _supervise(job: int, report: int, contained: bool) -> None:
+    status, also = _wait_in_container(job) if contained else (_wait(job), "")
     code = str(os.WEXITSTATUS(status)) if os.WIFEXITED(status) else "null"
     number_text = str(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else "null"
-    text = f'{{"code":{code},"signal":{number_text},"t":{time()!r}}}'
+    text = f'{{"code":{code},"signal":{number_text},"t":{time()!r}{also}}}'
     os.pwrite(report, text.encode().ljust(_ALLOCATED), 0)
-    os._exit(0)
+
+
+def _wait(job: int) -> int:
+    while True:
+        try:
+            return os.waitpid(job, 0)[1]
+        except InterruptedError:
+            continue
+
+
+# … and in a container ------------------------------------------------------------------------
+
+
+def _open_log(folder: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    return os.open(os.path.join(folder, DRIVER_LOG), flags, 0o644)
+
+
+def _settle(log: int) -> None:
+    """From here on all is as for a local job: no input, a file to write to, ours to import."""
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    for source, stream in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, stream)
+    os.close(nothing)
+    os.close(log)
+    # The image may have a path of its own; who started the container could not know it.
+    theirs = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = f"{theirs}{os.pathsep}{sys.path[0]}" if theirs else sys.path[0]
+
+
+def _wait_in_container(job: int) -> tuple[int, str]:
+    """How the job ended, and what else is to be told of it."""
+    # The init process hands signals to this process alone, wherever they came from.
+    alone = os.getppid() in (0, 1)
+    also = ""
+    while True:
+        number = _signal.sigwait((*_FOR_THE_JOB, _signal.SIGCHLD))
+        if number != _signal.SIGCHLD:
+            also = f',"stopped":{number}'
+            if alone:
+                _tell_all(number)
+            continue
+        ended, status = os.waitpid(job, os.WNOHANG)
+        if ended:
+            return status, also + (',"out_of_memory":true' if status and _killed_any() else "")
+
+
+def _tell_all(number: int) -> None:
+    """Hand a signal to every other process here; those that are stopped shall hear it, too."""
+    for each in (number, _signal.SIGCONT):
+        try:
+            os.kill(-1, each)
+        except OSError:  # there is no other, or it is no process of ours
+            continue
+
+
+def _note_changes(folder: str) -> None:
+    from .courier import note_changes
+
+    note_changes(folder)
+
+
+def _killed_any() -> bool:
+    """Whether the kernel ended a process of this container because memory ran out."""
+    for path in _COUNTS_OF_KILLS:
+        try:
+            with open(path, encoding="ascii") as file:
+                counts = dict(line.split()[:2] for line in file)
+        except (OSError, ValueError):
+            continue
+        return counts.get("oom_kill", "0") != "0"
+    return False
 
 
 # The process that is the user's --------------------------------------------------------------

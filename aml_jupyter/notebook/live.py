@@ -161,6 +161,7 @@ class LiveView:
         self._stored = None
         self._answers = Answers(self._watches)
         self._log = self._log_of(runs[0])
+        self._chose_log = False
         self._next: dict[str, float] = {}
         self._sent: dict[str, Any] = {}
         self._panel.backs = [back[0].id for back in self._backs]
@@ -190,6 +191,7 @@ class LiveView:
     # Looking and sending
 
     def _render(self) -> None:
+        self._turn_to_telling_log()
         self._news = self._log.look()
         self._look()
         self._find_children()
@@ -338,9 +340,22 @@ class LiveView:
         self._look_soon()
 
     def _on_log(self, asked: Mapping[str, Any]) -> None:
-        self._log = self._log_of(self._runs[0], self._answers.log_name(asked))
+        self._chose_log = self._ready = True
+        self._turn_to_log(self._answers.log_name(asked))
+
+    def _turn_to_log(self, name: str) -> None:
+        self._log = self._log_of(self._runs[0], name)
         self._log.look()
-        self._on_ready(asked)
+        if self._ready:
+            self._on_ready({})
+
+    def _turn_to_telling_log(self) -> None:
+        """While an environment is built, show how; then the job's log; a chosen one stays."""
+        if self._chose_log or not self._is_due("which log", _TAB_EVERY):
+            return
+        name = next(iter(run_files.logs(self._runs[0].folder)), self._log.name)
+        if name != self._log.name:
+            self._turn_to_log(name)
 
     def _on_cancel(self, asked: Mapping[str, Any]) -> None:
         for run in self._runs:

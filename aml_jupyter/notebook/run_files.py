@@ -49,8 +49,17 @@ def logs(folder: Path) -> list[str]:
     """All logs of a run, the one to begin with first."""
     found = [*(folder / "azureml-logs").glob("*.txt"), *_below(folder / layout.LOGS)]
     names = [path.relative_to(folder).as_posix() for path in found if path.is_file()]
-    names.sort(key=lambda name: (name != layout.DRIVER_LOG, name))
+    first = _telling(folder)
+    names.sort(key=lambda name: (name != first, name != layout.DRIVER_LOG, name))
     return names[:MOST]
+
+
+def _telling(folder: Path) -> str:
+    """The log with something to tell: until the job says a word, that of its environment."""
+    log = folder / layout.DRIVER_LOG
+    has_begun = log.is_file() and log.stat().st_size > 0
+    is_built = (folder / layout.BUILD_LOG).is_file()
+    return layout.BUILD_LOG if is_built and not has_begun else layout.DRIVER_LOG
 
 
 def _files(folder: Path) -> Iterator[Path]:

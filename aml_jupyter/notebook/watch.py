@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ..workspace import Run
 
 _DELETED = "The run was deleted."
+_ON_CLUSTERS = {states.QUEUED: "Scaling", states.FINALIZING: "Post-processing"}
+"""What v1 calls these stages of a run on an AmlCompute target."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Watch:
         self._target = str(request.get("target") or "local")
         self._environment = _environment_of(request)
         self._source = str((request.get("source") or {}).get("directory") or "")
+        self._stage_names = _ON_CLUSTERS if _is_on_cluster(request) else {}
         self._created = float(request.get("created") or 0.0)
         self._facts = events.Facts(request)
         self._offset = 0
@@ -114,14 +117,23 @@ class Watch:
             started=facts.started,
             ended=facts.ended,
             now=time.time(),
-            stages=_stages(facts, self._created),
-            progress=None if facts.has_ended else _progress(facts) or progress_in(last_lines),
+            stages=self._stages(),
+            progress=None if facts.has_ended else self._progress() or progress_in(last_lines),
             error=_message(facts.error),
             note=_DELETED if self._gone else _note(facts),
             colour=self._colour,
             work=str(self.run.folder / layout.WORK),
             source=self._source,
         )
+
+    def _progress(self) -> Progress | None:
+        if self._facts.status == states.QUEUED:
+            return _turn(self.run)
+        return _progress(self._facts)
+
+    def _stages(self) -> tuple[Stage, ...]:
+        names, found = self._stage_names, _stages(self._facts, self._created)
+        return tuple(replace(stage, state=names.get(stage.state, stage.state)) for stage in found)
 
     def read_metrics(self) -> bool:
         """Take in numbers that are new, a bounded part of them; whether there were any."""
@@ -141,6 +153,11 @@ def _environment_of(request: dict[str, Any]) -> str:
     if facts.get("kind") == "submitter":
         return f"Python {facts.get('python') or ''}".strip()
     return str(facts.get("name") or "")
+
+
+def _is_on_cluster(request: dict[str, Any]) -> bool:
+    properties = request.get("properties") or {}
+    return str(properties.get("_azureml.ComputeTargetType")).lower() == "amlcompute"
 
 
 def _stages(facts: events.Facts, created: float) -> tuple[Stage, ...]:
@@ -169,6 +186,19 @@ def _progress(facts: events.Facts) -> Progress | None:
     done, total = said.get("done"), said.get("total")
     part = float(done) / float(total) if isinstance(done, (int, float)) and total else None
     return Progress(str(said.get("text") or ""), part, None)
+
+
+def _turn(run: Run) -> Progress | None:
+    """Where in line a run is, why it waits, and when its turn will probably be."""
+    from ..workspace.queue_view import position_of
+
+    place = position_of(run.id, run.folder)
+    if place is None:
+        return None
+    words = [f"{place.position}. in line", place.why]
+    if place.expected:
+        words.append(f"expected at about {time.strftime('%H:%M', time.localtime(place.expected))}")
+    return Progress("; ".join(filter(None, words)), None, None)
 
 
 def _message(error: Any) -> str:

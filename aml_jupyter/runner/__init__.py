@@ -14,20 +14,24 @@ if TYPE_CHECKING:
         RunnerStatus,
         enqueue,
         ensure_runner,
+        impossible_here,
         look_after,
         runner_status,
         stop_runner,
         wake,
     )
+    from .queue import Ask
 
 __all__ = [
+    "Ask",
     "RunnerStatus",
     "enqueue",
     "ensure_runner",
+    "impossible_here",
     "look_after",
     "runner_status",
     "stop_runner",
     "wake",
 ]
 
-__getattr__ = names_from(__name__, {"client": " ".join(__all__)})
+__getattr__ = names_from(__name__, {"client": " ".join(__all__[1:]), "queue": "Ask"})

@@ -16,6 +16,7 @@ from typing import Any
 from .. import __version__
 from ..errors import RunnerError
 from ..home import Home, home
+from ..spec import Resources
 from . import queue
 
 _ANSWER_WITHIN = 5.0
@@ -36,12 +37,24 @@ class RunnerStatus:
 
 
 def enqueue(
-    folder: Path, run_id: str, environment: Mapping[str, str], slots: int, priority: int = 0
+    folder: Path,
+    run_id: str,
+    environment: Mapping[str, str],
+    ask: queue.Ask,
+    secrets: Mapping[str, object] | None = None,
 ) -> None:
     """Hand a run over: when this returns it will be run, whatever becomes of this process."""
     place = home()
-    queue.add(place, folder, run_id, environment, slots, priority)
+    queue.add(place, folder, run_id, environment, ask, secrets)
     wake(place)
+
+
+def impossible_here(resources: Resources) -> str | None:
+    """Why this machine can never serve a run that asks for ``resources``, and the remedy."""
+    from .leases import Wish, impossible
+    from .machine import here
+
+    return None if resources == Resources() else impossible(Wish(resources), here())
 
 
 def wake(place: Home | None = None) -> None:

@@ -10,20 +10,28 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from .. import __version__
 from ..backends import JobStatus
 from ..home import Home
 from . import queue
+from .asking import Asker
+from .board import Board
+from .gpus import Gpus
+from .leases import Lease, Machine, Wish, decide
 from .lifecycle import ActiveRun
-from .sampling import Sampler
+from .machine import MachineWatch
+from .sampling import Sampler, say
 
 IDLE_SECONDS = 600.0
 _LOOK_EVERY = 0.5
 _LOOK_AT_ALL_EVERY = 5.0
 _AFTER_A_FAULT = 30.0
+_PUBLISH_EVERY = 1.0
 _WAIT_FOR_LOCK = 5.0
 
 
@@ -34,7 +42,16 @@ class Runner:
         self._home = home.make()
         self._idle_seconds = idle_seconds
         self._runs: dict[str, ActiveRun] = {}
-        self._sampler = Sampler()
+        gpus = Gpus(say)
+        self._sampler = Sampler(gpus)
+        self._watch = MachineWatch(gpus)
+        self._machine = Machine(None)
+        self._askers: dict[str, Asker] = {}
+        self._board = Board(self._home)
+        self._publish_at = 0.0
+        self._has_published = True
+        self._reasons: Mapping[str, str] = {}
+        self._asked: object = None
         self._leaving = False
         self._called = False
         self._look_at_all = 0.0
@@ -150,27 +167,76 @@ class Runner:
         if everyone:
             self._called = False
             self._look_at_all = time.monotonic() + _LOOK_AT_ALL_EVERY
-        used = sum(run.takes_a_slot for run in self._runs.values())
-        # Those that end free a slot for those that wait, whose order then decides.
-        for name, run in sorted(self._runs.items(), key=lambda item: _turn(item[1])):
-            active = run.takes_a_slot
-            may_start = not active and (used < run.entry.slots or self._borrows(run))
+        for name, run in self._in_order():
             # Runs that wait are many: they are looked at when something concerns them.
-            if active or may_start or everyone or name in new:
-                self._advance(run, statuses.get(name), may_start)
-                used += run.takes_a_slot - active
-            if run.done:
-                del self._runs[name]
+            if everyone or name in new or run.takes_a_slot or run.is_preparing:
+                self._advance(run, statuses.get(name))
+        self._machine = self._look_at_machine()
+        self._give_turns()
         self._sampler.look(self._runs)
+        self._publish()
         if self._runs:
             self._busy_at = time.monotonic()
 
-    def _advance(self, run: ActiveRun, status: JobStatus | None, may_start: bool) -> None:
+    def _publish(self) -> None:
+        """Tell others how the queue is; once more when it has become empty."""
+        now = time.monotonic()
+        if now < self._publish_at or not (self._runs or self._has_published):
+            return
+        self._publish_at = now + _PUBLISH_EVERY
+        self._has_published = bool(self._runs)
+        runs = [run for _, run in self._in_order() if run.is_known]
+        running = [run.shown() for run in runs if run.takes_a_slot]
+        waiting = [run.shown() for run in runs if not run.takes_a_slot]
+        self._board.show(self._machine, self._watch.loads, running, waiting, self._reasons)
+
+    def _in_order(self) -> list[tuple[str, ActiveRun]]:
+        return sorted(self._runs.items(), key=lambda item: item[1].entry.order)
+
+    def _give_turns(self) -> None:
+        """Let those start whose turn it is; one that is over at once makes room for the next."""
+        while grants := self._grants():
+            for name, lease in grants.items():
+                self._advance(self._runs[name], None, lease)
+
+    def _grants(self) -> dict[str, Lease]:
+        """Whose turn it is now, and what each of them gets."""
+        waiting = [(name, run) for name, run in self._in_order() if run.is_waiting]
+        held = [(run.wish, run.lease) for run in self._runs.values() if run.lease is not None]
+        asked = ([name for name, _ in waiting], held, self._machine)
+        if asked == self._asked:
+            return {}
+        self._asked = asked
+        line = [(name, self._wish(run)) for name, run in waiting]
+        decision = decide(held, line, self._machine)
+        self._reasons = decision.reasons
+        return dict(decision.grants)
+
+    def _look_at_machine(self) -> Machine:
+        """What there is to lease, and who else uses it."""
+        lessees: dict[int, set[int]] = {}
+        for name, run in self._runs.items():
+            for gpu in (run.lease and run.lease.gpus) or ():
+                lessees.setdefault(gpu, set()).update(self._sampler.pids_of(name))
+        wanted = any(run.wish.resources.gpus for run in self._runs.values() if run.is_waiting)
+        return self._watch.look(lessees, wanted)
+
+    def _wish(self, run: ActiveRun) -> Wish:
+        return replace(run.wish, lender=run.parent or "") if self._borrows(run) else run.wish
+
+    def _advance(
+        self, run: ActiveRun, status: JobStatus | None = None, lease: Lease | None = None
+    ) -> None:
+        before = run.shown() if run.is_running else None
         try:
-            run.advance(status, may_start)
+            run.advance(status, lease)
         except Exception as error:  # noqa: BLE001 - one run must not take the others down with it
             traceback.print_exc()
             run.put_off(_AFTER_A_FAULT, error)
+        if run.done:
+            self._runs.pop(run.entry.path.name, None)
+            if before is not None:
+                self._board.ended(before)
 
     def _take_new(self) -> set[str]:
         new = {entry.path.name: entry for entry in queue.entries(self._home, self._runs)}
@@ -180,16 +246,29 @@ class Runner:
 
     def _poll(self) -> dict[str, JobStatus]:
         """How all jobs are, asking each backend once."""
-        by_backend: dict[int, list[tuple[str, ActiveRun]]] = {}
+        by_backend: dict[str, dict[str, ActiveRun]] = {name: {} for name in self._askers}
         for name, run in self._runs.items():
             if run.is_running:
-                by_backend.setdefault(id(run.backend), []).append((name, run))
+                by_backend.setdefault(run.backend.name, {})[name] = run
         statuses: dict[str, JobStatus] = {}
-        for runs in by_backend.values():
-            handles = [run.handle or {} for _, run in runs]
-            answers = runs[0][1].backend.poll(handles)
-            statuses.update(zip((name for name, _ in runs), answers, strict=True))
+        for kind, runs in by_backend.items():
+            statuses.update(self._poll_one(kind, runs))
         return statuses
+
+    def _poll_one(self, kind: str, runs: Mapping[str, ActiveRun]) -> dict[str, JobStatus]:
+        handles = {name: run.handle or {} for name, run in runs.items()}
+        first = next(iter(runs.values()), None)
+        if first is not None and first.backend.starts_at_once:
+            return dict(zip(handles, first.backend.poll(list(handles.values())), strict=True))
+        if first is not None and kind not in self._askers:
+            self._askers[kind] = Asker(first.backend, self._wake)
+        in_haste = any(run.is_starting for run in runs.values())
+        return self._askers[kind].take(handles, in_haste)
+
+    def _wake(self) -> None:
+        """Interrupt the wait, from another thread."""
+        with suppress(OSError):  # full of earlier wakes
+            self._wakers[1].send(b"w")
 
     def _borrows(self, run: ActiveRun) -> bool:
         """A run that waits for its child must not keep the child from starting."""
@@ -216,13 +295,15 @@ class Runner:
             for seconds in (run.next_look, run.seconds_left() if run.is_running else None):
                 if seconds is not None:
                     yield seconds
+        if self._runs or self._has_published:
+            yield self._publish_at - time.monotonic()
+        if self._watch.next_look is not None:
+            yield self._watch.next_look
+        for asker in self._askers.values():
+            yield max(0.02, asker.next_look())
         seconds = self._sampler.next_look
         if seconds is not None:
             yield seconds
 
     def _is_idle(self) -> bool:
         return not self._runs and time.monotonic() - self._busy_at >= self._idle_seconds
-
-
-def _turn(run: ActiveRun) -> tuple[bool, tuple[int, int]]:
-    return (not run.takes_a_slot, run.entry.order)

@@ -5,24 +5,36 @@ The driver is asked on a thread of its own: it may take seconds to wake, and may
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ..errors import RunConfigurationException
+from ..spec.words import parse_bytes
+
+FAKES = "AML_FAKE_GPUS"
+"""Names GPUs to be taken for real, for tests of the queue: ``8x16G`` or ``4x16G,2x80G``."""
+
 _LIBRARY = "libnvidia-ml.so.1"
 _REST_AFTER = 30.0
+_AFTER_TROUBLE = 60.0
 
 
 class Gpu(NamedTuple):
-    """A GPU at one moment; ``load`` in percent, memory in bytes, None where it is not told."""
+    """A GPU at one moment; ``load`` in percent, memory in bytes, None where it is not told.
+
+    ``total`` is what jobs can have of its memory: without what the driver keeps for itself.
+    """
 
     number: int
     uuid: str
     load: float | None
     memory: float | None
     processes: Mapping[int, int | None]
+    total: float | None = None
 
     def memory_of(self, pids: Collection[int]) -> float | None:
         """What ``pids`` hold of its memory; all that is in use where nobody says whose it is."""
@@ -43,9 +55,10 @@ class Reading(NamedTuple):
     def used_by(self, pids: Collection[int], visible: str | None) -> list[Gpu]:
         """The GPUs that ``pids`` compute on; else those that CUDA_VISIBLE_DEVICES names."""
         found = [gpu for gpu in self.gpus if not gpu.processes.keys().isdisjoint(pids)]
-        return found or list(self._named(visible or ""))
+        return found or list(self.named(visible or ""))
 
-    def _named(self, visible: str) -> Iterable[Gpu]:
+    def named(self, visible: str) -> Iterable[Gpu]:
+        """The GPUs that a CUDA_VISIBLE_DEVICES of ``visible`` names, in its order."""
         for name in map(str.strip, visible.split(",")):
             gpu = next((gpu for gpu in self.gpus if _is_named(gpu, name)), None)
             if gpu is None:  # CUDA stops here, too
@@ -56,19 +69,30 @@ class Reading(NamedTuple):
 class Gpus:
     """The newest reading, and a thread that takes the next one when asked.
 
-    Without a driver there is no thread. Any trouble with one ends the readings, once and for all.
+    Where there is no driver the first reading says so and stays. Trouble with a driver is told
+    once, kept in ``trouble``, and the driver left alone for a while.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.newest: Reading | None = None
+        self.trouble = ""
         self._thread: threading.Thread | None = None
         self._asked = threading.Event()
-        self._is_hopeless = False
+        self._is_settled = False
+        self._not_before = 0.0
         self._say = say
+
+    @property
+    def age(self) -> float:
+        """Seconds since the newest reading; infinite without one, 0 when it stays true."""
+        newest = self.newest
+        if newest is None:
+            return math.inf
+        return 0.0 if self._is_settled else max(0.0, time.time() - newest.time)
 
     def ask(self) -> None:
         """Have a new reading taken; returns at once."""
-        if self._is_hopeless:
+        if self._is_settled or time.monotonic() < self._not_before:
             return
         self._asked.set()
         if self._thread is None or not self._thread.is_alive():
@@ -78,8 +102,10 @@ class Gpus:
 
     def _serve(self) -> None:
         try:
-            if not _has_driver():
-                self._is_hopeless = True
+            fakes = os.environ.get(FAKES)
+            if fakes or not _has_driver():
+                self.newest = Reading(time.time(), tuple(fake_gpus(fakes or "")))
+                self._is_settled = True
                 return
             import pynvml
 
@@ -90,8 +116,13 @@ class Gpus:
                 # A GPU that somebody holds on to does not sleep.
                 pynvml.nvmlShutdown()
         except Exception as error:  # noqa: BLE001 - a driver's trouble is no run's
-            self._is_hopeless = True
+            self._leave_alone(error)
+
+    def _leave_alone(self, error: Exception) -> None:
+        self._not_before = time.monotonic() + _AFTER_TROUBLE
+        if repr(error) != self.trouble:
             self._say(f"GPUs are not sampled: {error!r}")
+        self.trouble = repr(error)
 
     def _read_while_asked(self, nvml: Any) -> None:
         while self._asked.wait(_REST_AFTER):
@@ -99,6 +130,21 @@ class Gpus:
             count = nvml.nvmlDeviceGetCount()
             gpus = tuple(gpu for index in range(count) if (gpu := _gpu(nvml, index)))
             self.newest = Reading(time.time(), gpus)
+            self.trouble = ""
+
+
+def fake_gpus(text: str) -> list[Gpu]:
+    """The GPUs that ``text`` makes up, in the form of :data:`FAKES`; none of an empty one."""
+    sizes: list[int] = []
+    for group in filter(None, map(str.strip, text.split(","))):
+        count, _, size = group.partition("x")
+        try:
+            sizes += [parse_bytes(size)] * int(count)
+        except ValueError:
+            raise RunConfigurationException(
+                f"{FAKES} is {text!r}, which names no GPUs.", "Write it as 8x16G or 4x16G,2x80G."
+            ) from None
+    return [Gpu(n, f"GPU-fake-{n}", None, None, {}, size) for n, size in enumerate(sizes)]
 
 
 def _has_driver() -> bool:
@@ -119,7 +165,7 @@ def _gpu(nvml: Any, index: int) -> Gpu | None:
     except nvml.NVMLError:
         return None
     load = _told(nvml, nvml.nvmlDeviceGetUtilizationRates, handle)
-    memory = _told(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
+    memory = _memory(nvml, handle)
     processes: dict[int, int | None] = {}
     for each in _told(nvml, nvml.nvmlDeviceGetComputeRunningProcesses, handle) or ():
         known, more = processes.get(each.pid, 0), each.usedGpuMemory
@@ -130,7 +176,15 @@ def _gpu(nvml: Any, index: int) -> Gpu | None:
         None if load is None else float(load.gpu),
         None if memory is None else float(memory.used),
         processes,
+        None if memory is None else float(memory.used + memory.free),
     )
+
+
+def _memory(nvml: Any, handle: Any) -> Any:
+    """Memory used and free. Newer drivers can say it without what they keep for themselves."""
+    version = getattr(nvml, "nvmlMemory_v2", None)
+    newer = version and _told(nvml, lambda it: nvml.nvmlDeviceGetMemoryInfo(it, version), handle)
+    return newer or _told(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
 
 
 def _told(nvml: Any, question: Any, handle: Any) -> Any:

@@ -12,21 +12,31 @@ import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..backends import Backend, Handle, Job, JobStatus, backend
+from ..engine import EngineAway, ImageMissing
+from ..environments import BuildError, cache, lock
+from ..environments.recipe import Recipe
+from ..environments.resolution import PYTHON_IN_IMAGE
 from ..errors import AmlError
 from ..job import events, layout, metrics, states
+from ..job.process import boot_id
 from ..spec import RunRequest
 from ..store import snapshots
 from ..store.feed import read_tail
 from ..store.objects import Objects
+from .board import BoardRun
+from .leases import Lease, Wish
+from .preparing import Preparation
 from .queue import Entry
 
 GRACE = 10.0
 """Seconds between asking a job to end and ending it; ``AML_CANCEL_GRACE`` is for other habits."""
 
+_ANY_PYTHON = ("python", PYTHON_IN_IMAGE)
 _RETRY = (0.5, 5.0)
 _TIME_LIMIT = "max_run_duration_seconds"
 _INLINE_FILES, _INLINE_BYTES = 300, 20_000_000
@@ -41,6 +51,7 @@ class ActiveRun:
         self.entry = entry
         self.done = False
         self.job: Job | None = None
+        self.lease: Lease | None = None
         self._bundle = bundle
         self._backend: Backend | None = None
         self._handle: Handle | None = None
@@ -48,9 +59,16 @@ class ActiveRun:
         self._offset = 0
         self._not_before = 0.0
         self._troubles = 0
+        self._preparation: Preparation | None = None
+        self._is_ready = False
+        self._has_prepared_anew = False
         self._laying_out: _LayOut | None = None
+        self._submitting: _Submit | None = None
+        self._told: set[str] = set()
         self._asked_to_end: float | None = None
         self._claim: dict[str, Any] | None = None
+        self._built: cache.Built | None = None
+        self._shown: BoardRun | None = None
 
     @property
     def folder(self) -> str:
@@ -63,9 +81,48 @@ class ActiveRun:
         return self.job.request.parent if self.job else None
 
     @property
+    def wish(self) -> Wish:
+        """What the run must have all of before it can start."""
+        ask = self.entry.ask
+        return Wish(ask.resources, ask.pool, ask.slots, run=self.entry.run_id)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether all that the run lacks is its turn."""
+        is_put_off = time.monotonic() < self._not_before
+        return self._is_ready and not self.takes_a_slot and not self.done and not is_put_off
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether its environment is being built."""
+        return self._preparation is not None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its files have been read."""
+        return self.job is not None and self._facts is not None
+
+    def shown(self) -> BoardRun:
+        """The run as others see it; only of one that :attr:`is_known`."""
+        assert self._facts is not None
+        state, key = self._facts.status, self.entry.path.name
+        run = self._shown
+        if run is None or run.state != state or run.lease != self.lease:
+            run = BoardRun.waiting(key, self.folder, self._job().request, self.wish, state)
+            if self.lease is not None:
+                run = run.running(self.lease, state, self._facts.started)
+            self._shown = run
+        return run
+
+    @property
     def takes_a_slot(self) -> bool:
         """Whether the run has had its turn and is not over."""
-        return self._laying_out is not None or self._handle is not None
+        return self.lease is not None
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether the job was asked to start and has not been seen running."""
+        return self._handle is not None and self._facts is not None and not self._facts.started
 
     @property
     def is_running(self) -> bool:
@@ -79,16 +136,23 @@ class ActiveRun:
             return self._not_before - time.monotonic()
         if self._asked_to_end is not None:
             return 0.05
-        if self._handle is not None and self._facts and self._facts.started is None:
+        if self._submitting is not None:
+            return 0.02
+        if self._preparation is not None:
+            return 0.2
+        if self.is_starting:
             return 0.02
         return None
 
-    def advance(self, status: JobStatus | None, may_start: bool) -> None:
-        """Take the run as far as it goes; trouble with its files is tried again later."""
+    def advance(self, status: JobStatus | None = None, lease: Lease | None = None) -> None:
+        """Take the run as far as it goes; trouble with its files is tried again later.
+
+        With a ``lease`` it is the run's turn: it has what it asked for until it ends.
+        """
         if time.monotonic() < self._not_before:
             return
         try:
-            self._advance(status, may_start)
+            self._advance(status, lease)
             self._troubles = 0
         except OSError as error:
             if not (self.entry.folder / layout.REQUEST).exists():
@@ -107,7 +171,7 @@ class ActiveRun:
         self._not_before = time.monotonic() + seconds
         print(f"{self.entry.run_id}: {why!r}; trying again in {seconds:g} s", flush=True)
 
-    def _advance(self, status: JobStatus | None, may_start: bool) -> None:
+    def _advance(self, status: JobStatus | None, lease: Lease | None) -> None:
         facts = self._read()
         if facts.has_ended and self._handle is None:
             self._leave()
@@ -115,16 +179,20 @@ class ActiveRun:
             self._conclude(status)
         elif self._handle is not None:
             self._watch(status)
+        elif self._submitting is not None:
+            self._go_on_starting()
         elif facts.cancel_requested:
             self._finish(states.CANCELED)
         elif self._laying_out is not None:
             self._go_on_laying_out()
-        elif may_start and facts.status == states.STARTING:
-            self._start()  # an earlier runner was killed here; its launcher may be on its way
-        elif may_start:
-            self._take_turn()
-        elif facts.status == states.NOT_STARTED:
-            self._say("state", state=states.QUEUED)
+        elif self.lease is not None and facts.status == states.STARTING:
+            self._start()  # an earlier runner was killed here; its job may be on its way
+        elif self.lease is not None:
+            self._take_turn(self.lease)
+        elif lease is not None and self._is_ready:
+            self._take_turn(lease)
+        elif not self._is_ready:
+            self._prepare()
 
     # Looking
 
@@ -159,8 +227,11 @@ class ActiveRun:
             facts.apply(event)
         if facts.handle is not None:
             self._handle = facts.handle
-        elif os.path.exists(os.path.join(self.folder, layout.CLAIM)):
+        elif self.backend.starts_at_once and os.path.exists(self._path(layout.CLAIM)):
             self._handle = {"folder": self.folder}
+        if self._handle is not None or facts.status == states.STARTING:
+            self.lease = Lease.from_json(facts.lease or {})
+            self._is_ready = True
 
     @property
     def handle(self) -> Handle | None:
@@ -173,11 +244,51 @@ class ActiveRun:
         assert self._backend is not None
         return self._backend
 
+    # The environment
+
+    def _prepare(self) -> None:
+        """See to it that the run's environment is there; then the run waits for its turn."""
+        job, facts = self._job(), self._facts
+        if self._preparation is None and job.spec.recipe:
+            built = cache.find(self._recipe(), job.spec.options, job.environment)
+            if built is None:
+                self._say("state", state=states.PREPARING)
+                self._preparation = Preparation(job, self.entry.secrets)
+                return
+            self._take_environment(built)
+        elif self._preparation is not None:
+            try:
+                built = self._preparation.look(self._say)
+            except BuildError as error:
+                self._preparation = None
+                self._finish(states.FAILED, _build_failure(error))
+                return
+            if built is None:
+                return
+            self._preparation = None
+            self._take_environment(built)
+        self._is_ready = True
+        if facts is not None and facts.status != states.QUEUED:
+            self._say("state", state=states.QUEUED)
+
+    def _recipe(self) -> Recipe:
+        return Recipe.from_json(self._job().spec.recipe)
+
+    def _take_environment(self, built: cache.Built) -> None:
+        job = self._job()
+        # A Python of the image that was named is taken, whatever was built beside it.
+        is_named = built.image is not None and job.spec.interpreter not in _ANY_PYTHON
+        interpreter = job.spec.interpreter if is_named else built.interpreter
+        self.job = replace(job, spec=replace(job.spec, interpreter=interpreter, image=built.image))
+        self._built = built
+
     # Starting
 
-    def _take_turn(self) -> None:
+    def _take_turn(self, lease: Lease) -> None:
         """Prepare the working directory: a small one now, a large one beside the other work."""
-        job = self._job()
+        self.lease = lease
+        job = self.job = replace(self._job(), gpus=lease.gpus)
+        self._say("lease", **lease.to_json())
         self._say("state", state=states.PREPARING)
         self._laying_out = _LayOut(job)
         source = job.request.source
@@ -207,13 +318,42 @@ class ActiveRun:
         self._finish(states.FAILED, _error("PreparationFailed", str(work.error)))
 
     def _start(self) -> None:
+        """Have the backend start the job: at once here, beside the other work elsewhere."""
         self._say("state", state=states.STARTING)
-        try:
-            self._handle = self.backend.submit(self.backend.plan(self._job()))
-        except AmlError as error:
-            self._finish(states.FAILED, _error("UserError", str(error)))
+        self._submitting = _Submit(self.backend, self._job())
+        if self.backend.starts_at_once:
+            self._submitting.run()
+            self._go_on_starting()
+        else:
+            self._submitting.start()
+
+    def _go_on_starting(self) -> None:
+        work = self._submitting
+        assert work is not None
+        if not work.finished:
             return
-        self._say("job", handle=dict(self._handle))
+        self._submitting = None
+        if work.handle is not None:
+            self._handle = work.handle
+            self._say("job", handle=dict(work.handle))
+            self._note_environment()
+        elif isinstance(work.error, ImageMissing) and not self._has_prepared_anew:
+            self._prepare_anew(work.error)
+        elif isinstance(work.error, OSError):
+            raise work.error
+        else:
+            self._finish(states.FAILED, _error("UserError", str(work.error)))
+
+    def _prepare_anew(self, error: ImageMissing) -> None:
+        """The image went between plan and start: make it again, once, and wait in line anew."""
+        self._has_prepared_anew = True
+        self._say("warning", message=f"{error.message} It is made again.")
+        self.lease, self._is_ready = None, False
+
+    def _note_environment(self) -> None:
+        """Write down which versions the job runs with, beside the other work: it may take long."""
+        job, built = self._job(), self._built
+        threading.Thread(target=_note_environment, args=(job, built), daemon=True).start()
 
     # Running
 
@@ -223,6 +363,9 @@ class ActiveRun:
         assert self._handle is not None
         if status is not None and status.phase == JobStatus.RUNNING and facts.started is None:
             self._say("state", state=states.RUNNING, since=status.since)
+        if status is not None and status.detail and status.detail not in self._told:
+            self._told.add(status.detail)
+            self._say("warning", message=f"{status.detail[:1].upper()}{status.detail[1:]}.")
         if self._asked_to_end is None:
             too_long = self._is_over_time(status) and not facts.cancel_requested
             must_end = too_long or facts.cancel_requested or facts.has_ended
@@ -290,6 +433,8 @@ class ActiveRun:
     def _finish(self, state: str, error: dict[str, Any] | None = None) -> None:
         if self._laying_out is not None:
             self._laying_out.abandoned = True
+        if self._preparation is not None:
+            self._preparation.abandon()
         for stem in metrics.writers(os.path.join(self.folder, layout.METRICS)):
             _trim(f"{stem}.bin")
         spec = self.job.spec if self.job else None
@@ -301,9 +446,20 @@ class ActiveRun:
         self._leave()
 
     def _leave(self) -> None:
+        if self._handle is not None:
+            self._release(self._handle)
         self.entry.remove()
-        self._handle = None
+        self._handle = self.lease = None
         self.done = True
+
+    def _release(self, handle: Handle) -> None:
+        try:
+            self.backend.release(handle)
+        except EngineAway as error:  # its leftovers are found by label, `aml doctor` names them
+            print(f"{self.entry.run_id}: not released: {error.message}", flush=True)
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
 
     def _job(self) -> Job:
         assert self.job is not None
@@ -315,6 +471,38 @@ class ActiveRun:
         for event in new:
             if self._facts is not None:
                 self._facts.apply(event)
+
+
+def _note_environment(job: Job, built: cache.Built | None) -> None:
+    facts, interpreter = job.request.environment, job.spec.interpreter
+    python, kind = str(facts.get("python")), str(facts.get("kind"))
+    try:
+        if built is not None:
+            python, kind, image = built.python, built.kind, built.image
+            lock.write(job.folder, built.packages, python=python, kind=kind, image=image)
+        elif job.spec.image is None and job.spec.script is not None:
+            lock.write(job.folder, lock.installed(interpreter), python=python, kind=kind)
+    except (AmlError, OSError) as error:  # the run is worth more than a list of its packages
+        print(f"{job.request.id}: {layout.ENVIRONMENT_LOCK}: {error}", flush=True)
+
+
+class _Submit(threading.Thread):
+    """Asks a backend to start a job."""
+
+    def __init__(self, backend: Backend, job: Job) -> None:
+        super().__init__(daemon=True)
+        self._backend = backend
+        self._job = job
+        self.handle: Handle | None = None
+        self.error: BaseException | None = None
+        self.finished = False
+
+    def run(self) -> None:
+        try:
+            self.handle = self._backend.submit(self._backend.plan(self._job))
+        except Exception as error:  # noqa: BLE001 - a thread ends here, and must say how
+            self.error = error
+        self.finished = True
 
 
 class _LayOut(threading.Thread):
@@ -390,7 +578,8 @@ def explain(folder: str, status: JobStatus) -> dict[str, Any]:
     detail = f", {status.detail}" if status.detail else ""
     if status.signal is not None:
         name = _signal_name(status.signal)
-        guess = ", perhaps because memory ran out" if status.signal == signal.SIGKILL else ""
+        unexplained = status.signal == signal.SIGKILL and not detail
+        guess = ", perhaps because memory ran out" if unexplained else ""
         message = f"User program was killed by signal {status.signal} ({name}){guess}{detail}."
     elif "type" in outcome:
         message = f"User program failed with {outcome['type']}: {outcome['message']}"
@@ -407,6 +596,15 @@ def explain(folder: str, status: JobStatus) -> dict[str, Any]:
         logTail=tail.splitlines()[-_TAIL_LINES:],
     )
     return error
+
+
+def _build_failure(error: BuildError) -> dict[str, Any]:
+    """Why an environment could not be built, and which line of its specification is at fault."""
+    at_fault = f"At fault: {error.line}" if error.line else ""
+    message = "\n".join(filter(None, (error.message, at_fault, error.hint)))
+    failure = _error("ImageBuildFailure", message)
+    failure["error"]["logTail"] = error.said.splitlines()[-_TAIL_LINES:]
+    return failure
 
 
 def _error(code: str, message: str) -> dict[str, Any]:
@@ -426,7 +624,8 @@ def _grace() -> float:
 
 def _age(claim: dict[str, Any]) -> float:
     """Seconds since the launcher started, by a clock that nobody sets."""
-    if claim.get("started") and hasattr(time, "CLOCK_BOOTTIME"):
+    here = claim.get("boot") == boot_id()
+    if here and claim.get("started") and hasattr(time, "CLOCK_BOOTTIME"):
         ticks = os.sysconf("SC_CLK_TCK")
         return time.clock_gettime(time.CLOCK_BOOTTIME) - float(claim["started"]) / ticks
     return time.time() - float(claim["t"])

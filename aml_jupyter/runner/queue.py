@@ -1,20 +1,36 @@
 """The queue: one small private file for each run that has not ended.
 
-An entry says where the run is and whose environment it starts in. The environment may hold
-secrets, so it stays here, readable by its owner only, and goes when the run has ended.
+An entry says where the run is, what it waits for, and whose environment it starts in. The
+environment may hold secrets, as do the credentials that building it takes, so they stay here,
+readable by their owner only, and go when the run has ended.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..home import Home
 from ..job import layout
+from ..spec import Resources
 from ..store.folder import locked
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a run asks its runner for.
+
+    It takes one of the ``slots`` of its ``pool``; "" is this machine. ``resources`` are those of
+    this machine: a run that goes elsewhere asks for none.
+    """
+
+    slots: int = 1
+    priority: int = 0
+    pool: str = ""
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True)
@@ -24,15 +40,15 @@ class Entry:
     turn: int
     run_id: str
     folder: Path
-    priority: int
-    slots: int
+    ask: Ask
     environment: Mapping[str, str]
+    secrets: Mapping[str, object]
     path: Path
 
     @property
     def order(self) -> tuple[int, int]:
         """Sorts entries: higher priority first, then first come first served."""
-        return (-self.priority, self.turn)
+        return (-self.ask.priority, self.turn)
 
     def remove(self) -> None:
         """Take the run off the queue: it has ended."""
@@ -44,13 +60,10 @@ def add(
     folder: Path,
     run_id: str,
     environment: Mapping[str, str],
-    slots: int,
-    priority: int = 0,
+    ask: Ask,
+    secrets: Mapping[str, object] | None = None,
 ) -> Path:
-    """Queue a run; it will be run, whatever dies, once this returns.
-
-    ``slots`` is how many runs may go at once for whoever submits this one.
-    """
+    """Queue a run; it will be run, whatever dies, once this returns."""
     home.make()
     with locked(home.state / "queue.turn") as file:
         turn = int(os.pread(file, 32, 0) or b"0") + 1
@@ -58,9 +71,12 @@ def add(
     path = home.queue / f"{turn:012d}.{run_id}.json"
     content = {
         "folder": str(folder),
-        "priority": priority,
-        "slots": slots,
+        "priority": ask.priority,
+        "slots": ask.slots,
+        "pool": ask.pool,
+        "resources": ask.resources.to_json(),
         "environment": dict(environment),
+        "secrets": dict(secrets or {}),
     }
     old = os.umask(0o077)
     try:
@@ -88,12 +104,18 @@ def _read(path: Path) -> Entry | None:
     turn, _, rest = path.name.partition(".")
     if not isinstance(content, dict) or not turn.isdigit() or "folder" not in content:
         return None
+    ask = Ask(
+        int(content.get("slots") or 1),
+        int(content.get("priority") or 0),
+        str(content.get("pool") or ""),
+        Resources.from_json(content.get("resources")),
+    )
     return Entry(
         int(turn),
         rest.removesuffix(".json"),
         Path(content["folder"]),
-        int(content.get("priority") or 0),
-        int(content.get("slots") or 1),
+        ask,
         content.get("environment") or {},
+        content.get("secrets") or {},
         path,
     )

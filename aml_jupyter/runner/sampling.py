@@ -92,10 +92,10 @@ class SampleFile:
 class Sampler:
     """Samples all running jobs whenever they are due; trouble is never theirs."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpus: Gpus) -> None:
         self._subjects: dict[str, _Subject] = {}
         self._census = Census()
-        self._gpus = Gpus(_say)
+        self._gpus = gpus
         self._not_before = 0.0
 
     @property
@@ -106,6 +106,11 @@ class Sampler:
             return None
         return max(0.0, max(due, self._not_before) - time.monotonic())
 
+    def pids_of(self, name: str) -> set[int]:
+        """The processes of a job, as they were at the last look."""
+        subject = self._subjects.get(name)
+        return subject.family.members if subject else set()
+
     def look(self, runs: Mapping[str, ActiveRun]) -> None:
         """Sample those of ``runs`` that are due; cheap when there are none."""
         try:
@@ -114,7 +119,7 @@ class Sampler:
                 self._sample()
         except Exception:  # noqa: BLE001 - it is only about a few charts
             self._not_before = time.monotonic() + _AFTER_A_FAULT
-            _say(traceback.format_exc())
+            say(traceback.format_exc())
 
     def _take_notice(self, runs: Mapping[str, ActiveRun]) -> None:
         running = {name for name, run in runs.items() if run.is_running}
@@ -175,7 +180,7 @@ class _Subject:
     def give_up(self, error: Exception) -> None:
         """Leave the run alone, and say so once."""
         self.due = math.inf
-        _say(f"{self.run.entry.run_id}: what it uses is no longer sampled: {error!r}")
+        say(f"{self.run.entry.run_id}: what it uses is no longer sampled: {error!r}")
 
     def sample(self, networks: Networks, reading: Reading | None) -> None:
         """Write down what the job uses now; a run that does not take it is left alone."""
@@ -223,11 +228,14 @@ def _visible_gpus(job: Job | None) -> str | None:
     """CUDA_VISIBLE_DEVICES as the job was given it."""
     if job is None:
         return None
+    if job.gpus is not None:
+        return ",".join(map(str, job.gpus))
     own = job.spec.environment_variables
     return own.get("CUDA_VISIBLE_DEVICES", job.environment.get("CUDA_VISIBLE_DEVICES"))
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print to the runner's log."""
     try:
         print(text, flush=True)
     except OSError:  # the disk of the log is full, too

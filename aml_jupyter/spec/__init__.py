@@ -17,24 +17,26 @@ from .configurations import (
     SparkConfiguration,
     TensorflowConfiguration,
 )
-from .environment import (
+from .distribution import Gloo, Mpi, Nccl, ParameterServer
+from .docker_context import DockerBuildContext
+from .environment import DEFAULT_ENVIRONMENT_NAME, Environment, process_variables
+from .estimators import Chainer, Estimator, MMLBaseEstimator, PyTorch, SKLearn, TensorFlow
+from .frameworks import FRAMEWORK_NAMES, FrameworkPackages, framework_packages
+from .records import RUN_FORMAT, JobSpec, RunRequest
+from .resources import ALL_GPUS, Resources
+from .runconfig import COMMUNICATORS, FRAMEWORKS, RunConfiguration, argument_strings, command_line
+from .script import MAX_DURATION_SECONDS_DEFAULT, ScriptRunConfig
+from .sections import (
     DEFAULT_CPU_IMAGE,
-    DEFAULT_ENVIRONMENT_NAME,
     DEFAULT_GPU_IMAGE,
     MPI_CPU_IMAGE,
     MPI_GPU_IMAGE,
     ContainerRegistry,
     DatabricksSection,
     DockerSection,
-    Environment,
     PythonSection,
     SparkSection,
-    process_variables,
 )
-from .records import RUN_FORMAT, JobSpec, RunRequest
-from .resources import ALL_GPUS, Resources
-from .runconfig import COMMUNICATORS, FRAMEWORKS, RunConfiguration, argument_strings, command_line
-from .script import MAX_DURATION_SECONDS_DEFAULT, ScriptRunConfig
 from .source import Source
 
 __all__ = [
@@ -44,36 +46,50 @@ __all__ = [
     "DEFAULT_ENVIRONMENT_NAME",
     "DEFAULT_GPU_IMAGE",
     "FRAMEWORKS",
+    "FRAMEWORK_NAMES",
     "MAX_DURATION_SECONDS_DEFAULT",
     "MPI_CPU_IMAGE",
     "MPI_GPU_IMAGE",
     "RUN_FORMAT",
     "AmlComputeConfiguration",
     "ApplicationEndpointConfiguration",
+    "Chainer",
     "CondaDependencies",
     "ContainerRegistry",
     "DataReferenceConfiguration",
     "DatabricksSection",
+    "DockerBuildContext",
     "DockerConfiguration",
     "DockerSection",
     "Environment",
+    "Estimator",
+    "FrameworkPackages",
+    "Gloo",
     "HdiConfiguration",
     "HistoryConfiguration",
     "JobSpec",
     "KubernetesComputeConfiguration",
+    "MMLBaseEstimator",
+    "Mpi",
     "MpiConfiguration",
+    "Nccl",
     "ParallelTaskConfiguration",
+    "ParameterServer",
+    "PyTorch",
     "PyTorchConfiguration",
     "PythonSection",
     "Resources",
     "RunConfiguration",
     "RunRequest",
+    "SKLearn",
     "ScriptRunConfig",
     "Source",
     "SparkConfiguration",
     "SparkSection",
+    "TensorFlow",
     "TensorflowConfiguration",
     "argument_strings",
     "command_line",
+    "framework_packages",
     "process_variables",
 ]

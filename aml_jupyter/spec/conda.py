@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from aml_jupyter.errors import RunConfigurationException, UserErrorException
 
 from .fields import dump_yaml, read_yaml
+from .requirements import merged, pip_name
 
 DEFAULT_FILE_NAME = "conda_dependencies.yml"
 
 _TEMPLATE_PYTHON = "3.8.13"
 _CREATED_PYTHON = "3.10.18"
 _SDK_VERSION = "1.61.0"
+_PUBLIC_INDEX = "https://pypi.org/simple"
 _KEYS = ("name", "channels", "dependencies", "prefix", "variables")
 # azureml-dataprep has version numbers of its own, so it is never pinned to the SDK's.
 _UNPINNED_SDK_PACKAGE = re.compile(r"azureml-(?!dataprep)[a-z-]+(\[[^\]]*\])?")
-_PIP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=\s*(?:$|[\[<>=!~;@ ]))")
 _CONDA_NAME = re.compile(r"(?:[^\s:]+::)?([^\s=<>!~\[]+)")
 
 
@@ -109,12 +110,12 @@ class CondaDependencies:
 
     def add_pip_package(self, pip_package: str) -> None:
         """Have pip install the package, instead of any entry of the same name."""
-        _put(self._pip, pip_package, _pip_name)
+        _put(self._pip, pip_package, pip_name)
 
     def remove_pip_package(self, pip_package: str) -> None:
         """Drop the package, whatever version is asked for."""
-        name = _pip_name(pip_package)
-        self._pip = [entry for entry in self._pip if _pip_name(entry) != name]
+        name = pip_name(pip_package)
+        self._pip = [entry for entry in self._pip if pip_name(entry) != name]
 
     def set_pip_requirements(self, pip_requirements: Iterable[str]) -> None:
         """Have pip install these and nothing else."""
@@ -168,6 +169,16 @@ class CondaDependencies:
     def add_cntk_package(self, core_type: str = "cpu") -> None:
         """Have pip install CNTK for ``cpu`` or ``gpu``."""
         self.add_pip_package(_for_core("cntk", core_type))
+
+    @staticmethod
+    def merge_requirements(requirements: Iterable[str]) -> list[str]:
+        """The requirements with one entry for each package, their versions joined."""
+        return merged(_names(requirements, "requirements"))
+
+    @staticmethod
+    def sdk_origin_url() -> str:
+        """The index that packages come from unless pip or uv is told otherwise."""
+        return _PUBLIC_INDEX
 
     def as_dict(self) -> dict[str, object]:
         """The content of the environment file; changing it changes nothing here."""
@@ -241,34 +252,6 @@ class CondaDependencies:
         self._dependencies = _entries(packages, f"dependencies in {where}")
 
 
-def read_requirements(path: str | os.PathLike[str]) -> list[str]:
-    """The entries of a pip requirements file; files that it includes with ``-r`` are followed."""
-    return _read_requirements(os.path.abspath(os.fspath(path)), ())
-
-
-def _read_requirements(path: str, within: tuple[str, ...]) -> list[str]:
-    if path in within:
-        raise UserErrorException(f"{path} includes itself.", "Remove its `-r` line.")
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserErrorException(
-            f"The pip requirements file {path} cannot be read: {error}.", "Check the name."
-        ) from error
-    entries: list[str] = []
-    for line in text.replace("\\\n", " ").splitlines():
-        # As pip has it: a comment starts the line or follows a blank (URLs may hold a #).
-        entry = re.sub(r"(^|\s)#.*$", "", line).strip()
-        include = re.fullmatch(r"(?:-r|--requirement)[\s=]*(\S.*)", entry)
-        if include:
-            below = os.path.join(os.path.dirname(path), include[1])
-            entries += _read_requirements(os.path.abspath(below), (*within, path))
-        elif entry:
-            entries.append(entry)
-    return entries
-
-
 def _names(packages: Iterable[str] | None, what: str) -> list[str]:
     if isinstance(packages, str):
         raise UserErrorException(f"{what} is the text {packages!r}.", f"Write [{packages!r}].")
@@ -294,12 +277,6 @@ def _put(entries: list[str], entry: str, name_of: Callable[[str], str]) -> None:
             entries[at] = entry
             return
     entries.append(entry)
-
-
-def _pip_name(entry: str) -> str:
-    """The package's name as pip compares it; links and options stand for themselves."""
-    found = _PIP_NAME.match(entry.strip())
-    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else entry.strip()
 
 
 def _conda_name(entry: str) -> str:

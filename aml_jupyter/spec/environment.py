@@ -2,209 +2,38 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import json
 import numbers
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aml_jupyter.errors import RunConfigurationException, UserErrorException
 
-from .conda import DEFAULT_FILE_NAME, CondaDependencies, read_requirements
+from .conda import DEFAULT_FILE_NAME, CondaDependencies
+from .docker_context import DockerBuildContext
 from .fields import Section, as_mapping, keys, plain, shown
-
-DEFAULT_CPU_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:20251130.v1"
-DEFAULT_GPU_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-cuda11.8-cudnn8-ubuntu22.04:20251130.v1"
-MPI_CPU_IMAGE = "mcr.microsoft.com/azureml/base:intelmpi2018.3-ubuntu16.04"
-MPI_GPU_IMAGE = "mcr.microsoft.com/azureml/base-gpu:intelmpi2018.3-cuda10.0-cudnn7-ubuntu16.04"
+from .registry import BuildDetails, EnvironmentRegistry, HasEnvironments
+from .requirements import read_requirements
+from .sections import (
+    IMAGES_OF_V1,
+    ContainerRegistry,
+    DatabricksSection,
+    DockerSection,
+    PythonSection,
+    SparkSection,
+    set_known,
+    text_or_file,
+)
 
 DEFAULT_ENVIRONMENT_NAME = "default-environment"
 
 _EXAMPLE_VARIABLE = ("EXAMPLE_ENV_VAR", "EXAMPLE_VALUE")
 _RECORD_FILE = "azureml_environment.json"
 _DOCKERFILE = "BaseDockerfile"
-
-
-class ContainerRegistry(Section):
-    """Where an image is kept, and who may fetch it."""
-
-    _keys = keys("address", "username", "password", "registry_identity")
-
-    def __init__(self) -> None:
-        self.address: str | None = None
-        self.username: str | None = None
-        self.password: str | None = None
-        self.registry_identity: object = None
-
-    def __repr__(self) -> str:
-        # The password is kept out of notebooks and logs.
-        return f"ContainerRegistry(address={self.address!r}, username={self.username!r})"
-
-
-class DockerPlatform(Section):
-    """The operating system and processor that an image is for."""
-
-    _keys = keys("os", "architecture")
-
-    def __init__(self) -> None:
-        self.os = "Linux"
-        self.architecture = "amd64"
-
-
-class PythonSection(Section):
-    """The interpreter of an environment, and the packages in it."""
-
-    _keys = keys(
-        "user_managed_dependencies",
-        "interpreter_path",
-        "conda_dependencies_file",
-        "base_conda_environment",
-    )
-
-    def __init__(self, **kwargs: object) -> None:
-        self.user_managed_dependencies: bool = False
-        self.interpreter_path: str = "python"
-        self.base_conda_environment: str | None = None
-        self.conda_dependencies: CondaDependencies | None = CondaDependencies()
-        self._conda_dependencies_file: str | None = None
-        _set_known(self, kwargs, "conda_dependencies")
-
-    @property
-    def conda_dependencies_file(self) -> str | None:
-        """The file that the packages come from; setting it reads the file if it is there."""
-        return self._conda_dependencies_file
-
-    @conda_dependencies_file.setter
-    def conda_dependencies_file(self, path: str | None) -> None:
-        self._conda_dependencies_file = path
-        if path is not None and os.path.isfile(path):
-            self.conda_dependencies = CondaDependencies(path)
-
-    def update(self, record: Mapping[str, object], where: str = "") -> None:
-        """Take over the fields that ``record`` names, packages written inline included."""
-        super().update(record, where)
-        if "condaDependencies" in record:
-            inline, where = record["condaDependencies"], f"{where}.condaDependencies"
-            self.conda_dependencies = (
-                CondaDependencies.from_dict(as_mapping(inline, where), where) if inline else None
-            )
-
-    def _take(self, field: str, value: object, where: str) -> None:
-        if field == "conda_dependencies_file":
-            # Relative to wherever the record lies, so whoever reads the record has to find it.
-            self._conda_dependencies_file = None if value is None else str(value)
-        else:
-            super()._take(field, value, where)
-
-
-class DockerSection(Section):
-    """The image of an environment, and how its container is started.
-
-    Only one of ``base_image``, ``base_dockerfile`` and ``build_context`` holds:
-    setting one clears the other two.
-    """
-
-    _keys = keys(
-        "enabled",
-        "base_image",
-        "base_dockerfile",
-        "build_context",
-        "shared_volumes",
-        "shm_size",
-        "arguments",
-        "base_image_registry",
-        "platform",
-    )
-
-    def __init__(self, **kwargs: object) -> None:
-        self.enabled: bool = False
-        self.shared_volumes: bool = True
-        self.shm_size: str | None = "2g"
-        self.gpu_support: bool = False
-        self.arguments: list[str] = []
-        self.base_image_registry = ContainerRegistry()
-        self.platform = DockerPlatform()
-        self._base_dockerfile: str | None = None
-        self._build_context: object = None
-        self._base_image: str | None = DEFAULT_CPU_IMAGE
-        _set_known(self, kwargs, "gpu_support")
-
-    @property
-    def base_image(self) -> str | None:
-        """The name of the image to start from; None when a Dockerfile says it."""
-        return self._base_image
-
-    @base_image.setter
-    def base_image(self, image: str | None) -> None:
-        if image is not None:
-            self._base_dockerfile = self._build_context = None
-        self._base_image = image
-
-    @property
-    def base_dockerfile(self) -> str | None:
-        """A Dockerfile's text, or where it is; :meth:`dockerfile_text` gives the text of both."""
-        return self._base_dockerfile
-
-    @base_dockerfile.setter
-    def base_dockerfile(self, dockerfile: str | None) -> None:
-        if dockerfile is not None:
-            self._base_image = self._build_context = None
-        self._base_dockerfile = dockerfile
-
-    @property
-    def build_context(self) -> object:
-        """The folder, with its Dockerfile, that the image is built from."""
-        return self._build_context
-
-    @build_context.setter
-    def build_context(self, context: object) -> None:
-        if context is not None:
-            self._base_image = self._base_dockerfile = None
-        self._build_context = context
-
-    def dockerfile_text(self) -> str | None:
-        """The Dockerfile's text; None when there is no Dockerfile."""
-        dockerfile = self._base_dockerfile
-        return dockerfile if dockerfile is None else _text_or_file(dockerfile)
-
-    def to_json(self) -> dict[str, object]:
-        """The fields under v1's keys; a Dockerfile is in it with its text."""
-        return {**super().to_json(), "baseDockerfile": self.dockerfile_text()}
-
-    def definition(self) -> dict[str, object]:
-        """The section as run definitions show it, with the registry's password left out."""
-        registry = shown(self.base_image_registry, "address", "username", "password")
-        return {
-            **shown(self, "baseImage", "baseDockerfile", "platform", "enabled", "arguments"),
-            "baseImageRegistry": {**registry, "password": None},
-        }
-
-
-class SparkSection(Section):
-    """The packages that Spark adds to an environment."""
-
-    _keys = keys("repositories", "packages", "precache_packages")
-
-    def __init__(self) -> None:
-        self.repositories: list[str] = []
-        self.packages: list[object] = []
-        self.precache_packages = True
-
-
-class DatabricksSection(Section):
-    """The libraries that Databricks adds to an environment."""
-
-    _keys = keys(
-        "maven_libraries", "pypi_libraries", "rcran_libraries", "jar_libraries", "egg_libraries"
-    )
-
-    def __init__(self) -> None:
-        self.maven_libraries: list[object] = []
-        self.pypi_libraries: list[object] = []
-        self.rcran_libraries: list[object] = []
-        self.jar_libraries: list[object] = []
-        self.egg_libraries: list[object] = []
 
 
 class Environment(Section):
@@ -238,7 +67,12 @@ class Environment(Section):
         self.r: object = None
         self.inferencing_stack_version: str | None = None
         self.asset_id: str | None = None
-        _set_known(self, kwargs)
+        self.notes: builtins.list[str] = []
+        """What who uses it should be told, such as a version that was replaced by another one.
+
+        Notes are copied with the environment, but are no part of what it asks for.
+        """
+        set_known(self, kwargs)
 
     @property
     def environment_variables(self) -> dict[str, str]:
@@ -289,7 +123,7 @@ class Environment(Section):
     ) -> Environment:
         """The environment that a Dockerfile, given as text or as a path, builds."""
         environment = Environment(name)
-        text = _text_or_file(os.fspath(dockerfile))
+        text = text_or_file(os.fspath(dockerfile))
         if len(text.split()) < 2:
             raise UserErrorException(
                 f"{os.fspath(dockerfile)!r} is neither a Dockerfile nor the text of one.",
@@ -297,6 +131,50 @@ class Environment(Section):
             )
         environment.docker.base_dockerfile = text
         return _with_packages(environment, conda_specification, pip_requirements)
+
+    @staticmethod
+    def from_docker_build_context(
+        name: str, docker_build_context: DockerBuildContext
+    ) -> Environment:
+        """The environment that a folder with a Dockerfile builds."""
+        environment = Environment(name)
+        environment.docker.build_context = docker_build_context
+        environment.python.user_managed_dependencies = True
+        return environment
+
+    @staticmethod
+    def from_existing_conda_environment(
+        name: str, conda_environment_name: str
+    ) -> Environment | None:
+        """The environment with all packages of a conda environment here; None if there is none.
+
+        ``conda_environment_name`` is its name or the path of its folder.
+        """
+        from . import installed
+
+        prefix = installed.conda_prefix(conda_environment_name)
+        if prefix is None:
+            return None
+        environment = Environment(name)
+        environment.python.conda_dependencies = installed.conda_packages(prefix)
+        return environment
+
+    @staticmethod
+    def from_kernel(name: str | None = None) -> Environment:
+        """The environment that this very process runs on: its Python, its packages, exactly.
+
+        What no other machine could install (editable packages, folders) is left out; a warning
+        and :attr:`notes` name it.
+        """
+        from . import installed
+
+        environment = Environment(name or "kernel")
+        packages = installed.running_packages()
+        environment.python.conda_dependencies = packages.dependencies
+        environment.notes = list(packages.notes)
+        for note in packages.notes:
+            warnings.warn(note, stacklevel=2)
+        return environment
 
     @staticmethod
     def load_from_directory(path: str | os.PathLike[str]) -> Environment:
@@ -310,7 +188,7 @@ class Environment(Section):
             environment.python.conda_dependencies = CondaDependencies(conda_path)
         dockerfile = os.path.join(folder, _DOCKERFILE)
         if os.path.isfile(dockerfile):
-            environment.docker.base_dockerfile = _text_or_file(dockerfile)
+            environment.docker.base_dockerfile = text_or_file(dockerfile)
         return environment
 
     def save_to_directory(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -322,6 +200,9 @@ class Environment(Section):
         record = self.to_json(inline=False)
         record["docker"] = {**self.docker.to_json(), "baseDockerfile": None}
         conda = self.python.conda_dependencies
+        if conda is None:
+            # Without a word it would come back with v1's template.
+            record["python"] = {**self.python.to_json(), "condaDependencies": None}
         for name, text in (
             (_RECORD_FILE, json.dumps(record, indent=4)),
             (DEFAULT_FILE_NAME, conda.serialize_to_string() if conda else None),
@@ -332,9 +213,77 @@ class Environment(Section):
     def clone(self, new_name: str) -> Environment:
         """A copy under another name and without a version; changing it changes nothing here."""
         made = copy.deepcopy(self)
-        made.name = new_name
+        made.name = _name(new_name)
         made.version = None
         return made
+
+    # In a workspace
+
+    @staticmethod
+    def get(
+        workspace: HasEnvironments,
+        name: str,
+        version: str | None = None,
+        label: str | None = None,
+    ) -> Environment:
+        """A registered or curated environment; the latest version unless told otherwise."""
+        if version is not None and label is not None:
+            raise UserErrorException(
+                f"Environment {name!r} is asked for by version and by label.", "Give one of them."
+            )
+        return _registry_of(workspace).get(name, version, label)
+
+    @staticmethod
+    def list(workspace: HasEnvironments) -> dict[str, Environment]:
+        """The latest version of each environment, by name, the curated ones too."""
+        return _registry_of(workspace).latest()
+
+    @staticmethod
+    def label(
+        workspace: HasEnvironments, name: str, version: str, labels: str | Sequence[str]
+    ) -> None:
+        """Let the labels stand for this version, and for no other of that name."""
+        _registry_of(workspace).label(
+            name, version, [labels] if isinstance(labels, str) else labels
+        )
+
+    @staticmethod
+    def add_private_pip_wheel(
+        workspace: HasEnvironments, file_path: str | os.PathLike[str], exist_ok: bool = False
+    ) -> str:
+        """Keep a wheel in the workspace; returns what ``add_pip_package`` takes to install it."""
+        return _registry_of(workspace).keep_wheel(file_path, exist_ok)
+
+    def register(self, workspace: HasEnvironments) -> Environment:
+        """The environment as the workspace keeps it now, with its version.
+
+        With nothing changed that is the latest version, else a new one.
+        """
+        return _registry_of(workspace).register(self)
+
+    def build(self, workspace: HasEnvironments, image_build_compute: object = None) -> BuildDetails:
+        """Start building the environment's image, and return at once."""
+        return _registry_of(workspace).build(self)
+
+    def build_local(
+        self,
+        workspace: HasEnvironments,
+        platform: str | None = None,
+        useDocker: bool = True,
+        pushImageToWorkspaceAcr: bool = False,
+        **kwargs: Any,
+    ) -> BuildDetails:
+        """Build the environment on this machine, its image or (without Docker) its packages.
+
+        What the build says is printed as it comes; the image stays on this machine.
+        """
+        return _registry_of(workspace).build_local(self, use_docker=useDocker)
+
+    def get_image_details(self, workspace: HasEnvironments) -> Mapping[str, Any]:
+        """What the image is made from, what it is called, and whether it is there."""
+        return _registry_of(workspace).image_details(self)
+
+    # As a record
 
     @classmethod
     def from_json(cls, record: Mapping[str, object], where: str = "environment") -> Environment:
@@ -370,6 +319,16 @@ class Environment(Section):
             "inferencingStackVersion": self.inferencing_stack_version,
             **{key: beyond[key] for key in ("databricks", "r", "assetId") if key in beyond},
         }
+
+    def needs_image(self) -> bool:
+        """Whether only a container will do: it names an image of its own, or a Dockerfile."""
+        image = self.docker.base_image or ""
+        return (
+            self.docker.enabled
+            or self.docker.base_dockerfile is not None
+            or self.docker.build_context is not None
+            or bool(image and not image.startswith(IMAGES_OF_V1))
+        )
 
     def is_default(self) -> bool:
         """Whether it is what one gets without asking for any interpreter, package or image."""
@@ -426,32 +385,22 @@ def _variable_text(name: str, value: object) -> str:
     )
 
 
+def _registry_of(workspace: object) -> EnvironmentRegistry:
+    registry: EnvironmentRegistry | None = getattr(workspace, "environment_registry", None)
+    if registry is None:
+        raise UserErrorException(
+            f"A workspace cannot be {workspace!r} ({type(workspace).__name__}).",
+            "Give the Workspace, such as Workspace.from_config().",
+        )
+    return registry
+
+
 def _name(name: object) -> str:
     if isinstance(name, str) and name:
         return name
     raise UserErrorException(
         f"An environment's name cannot be {name!r}.", "Give it a text: Environment('name')."
     )
-
-
-def _set_known(section: Section, fields: Mapping[str, object], *more: str) -> None:
-    """Set what ``fields`` names rightly; v1 ignores the rest."""
-    for field, value in fields.items():
-        if field in section._keys or field in more:
-            setattr(section, field, value)
-
-
-def _text_or_file(text: str) -> str:
-    """What is in the file that ``text`` names; ``text`` itself when it names none."""
-    if "\n" in text or not os.path.isfile(text):
-        return text
-    try:
-        with open(text, encoding="utf-8") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserErrorException(
-            f"The Dockerfile {text} cannot be read: {error}.", "It has to be a text file in UTF-8."
-        ) from error
 
 
 def _read_record(path: str) -> Mapping[str, object]:

@@ -6,13 +6,14 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserErrorException, WorkspaceException
 from ..job import events, layout
+from .targets import FILE_NAME, Entry, read_entries, read_text, write_text
 
 FORMAT = 1
 NAME = ".aml"
@@ -144,13 +145,28 @@ class WorkspaceFolder:
 
     # Targets
 
+    def target_entries(self) -> dict[str, Entry]:
+        """The compute targets that are written in ``targets.yaml``, by name."""
+        return read_entries(self.targets_file)
+
     def targets(self) -> dict[str, dict[str, Any]]:
-        """Compute targets by name, from ``targets.yaml``; ``local`` is always there."""
+        """Compute targets by name, as they are written; ``local`` is always there."""
         found: dict[str, dict[str, Any]] = {"local": {"type": "local"}}
-        path = self.root / "targets.yaml"
-        if path.exists():
-            found.update(_read_targets(path))
+        found.update({name: dict(e.settings) for name, e in self.target_entries().items()})
         return found
+
+    @property
+    def targets_file(self) -> Path:
+        """Where compute targets are written, by hand or by us; it need not be there."""
+        return self.root / FILE_NAME
+
+    def edit_targets(self, edit: Callable[[str], str]) -> None:
+        """Replace the text of ``targets.yaml`` by what ``edit`` makes of it, as a whole.
+
+        Nobody else who edits it this way gets in between.
+        """
+        with locked(self.root / "targets.lock"):
+            write_text(self.targets_file, edit(read_text(self.targets_file)))
 
 
 def project_for(start: Path) -> Path:
@@ -201,17 +217,4 @@ def _make(root: Path, name: str, facts: dict[str, str | None]) -> None:
             f"Cannot make a workspace in {root.parent}: {error.strerror}.",
             "Work in a folder you may write to.",
             error,
-        ) from error
-
-
-def _read_targets(path: Path) -> dict[str, dict[str, Any]]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text()) or {}
-        return {str(name): dict(facts or {}) for name, facts in content.items()}
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        raise UserErrorException(
-            f"{path} cannot be read: {error}.",
-            "It holds names of targets, each with its settings, for example `local: {slots: 4}`.",
         ) from error

@@ -35,7 +35,8 @@ Start = Callable[..., tuple[Job, Handle]]
 class BackendContract(ABC):
     """Subclass it, name the subclass ``Test…``, and define :meth:`make_backend`.
 
-    ``patience`` is how many seconds a job may take to start or to end.
+    ``patience`` is how many seconds a job may take to start or to end. A backend that needs more
+    of a job than its script, such as an image, is given it by :meth:`job_defaults`.
     """
 
     patience = 20.0
@@ -47,10 +48,21 @@ class BackendContract(ABC):
         Two of them share nothing but what is on disk and in the system behind them.
         """
 
+    def job_defaults(self) -> dict[str, Any]:
+        """The fields that the suite's jobs have in common, as :class:`JobSpec` names them.
+
+        ``options`` are those of a target, which :meth:`Backend.probe` is asked about, too.
+        """
+        return {"interpreter": sys.executable}
+
+    def job_environment(self) -> dict[str, str]:
+        """The variables of who submits the suite's jobs."""
+        return dict(os.environ)
+
     @pytest.fixture
     def backend(self) -> Backend:
         backend = self.make_backend()
-        probe = backend.probe()
+        probe = backend.probe(self.job_defaults().get("options"))
         if not probe.usable:
             pytest.skip(f"{backend.name}: {probe.reason}; {probe.remedy}")
         return backend
@@ -73,6 +85,7 @@ class BackendContract(ABC):
         yield begin
         for handle in started:
             self.once(partial(self._is_stopped, backend, handle))
+            backend.release(handle)
 
     def _is_stopped(self, backend: Backend, handle: Handle) -> bool:
         backend.cancel(handle, force=True)
@@ -82,7 +95,7 @@ class BackendContract(ABC):
         """A job as the runner makes it, its working directory laid out, not yet started."""
         files = {"train.py": textwrap.dedent(text).encode(), "data/input.txt": b"21"}
         snapshot = snapshots.take(None, Objects(workspace.objects), files=files)
-        spec.setdefault("interpreter", sys.executable)
+        spec = {**self.job_defaults(), **spec}
         if "command" not in spec:
             spec.setdefault("script", "train.py")
         job_spec = JobSpec(snapshot=snapshot.id, **spec)
@@ -90,7 +103,7 @@ class BackendContract(ABC):
             id=f"contract_{os.urandom(6).hex()}", experiment="contract", job=job_spec
         )
         folder = workspace.new_run(request.to_json())
-        job = Job(request, job_spec, folder, home().bundle(), dict(os.environ))
+        job = Job(request, job_spec, folder, home().bundle(), self.job_environment())
         job.work.mkdir()
         for name in (layout.OUTPUTS, layout.LOGS):
             (job.work / name).symlink_to(Path("..") / name)
@@ -124,7 +137,7 @@ class BackendContract(ABC):
     # Being there
 
     def test_a_probe_says_what_is_missing(self) -> None:
-        probe = self.make_backend().probe()
+        probe = self.make_backend().probe(self.job_defaults().get("options"))
         assert probe.usable or (probe.reason and probe.remedy)
 
     def test_it_has_a_name_and_capabilities(self, backend: Backend) -> None:
@@ -197,6 +210,7 @@ class BackendContract(ABC):
             refused = error
         else:
             assert self.ended(backend, handle).code != 0
+            backend.release(handle)
             return
         assert "/no/such/python" in refused.message
         assert refused.hint
@@ -251,6 +265,31 @@ class BackendContract(ABC):
         assert self.ended(backend, handle).code == 0
         assert self.ended(again, second).code == 0
         assert self.log(backend, handle) == b"once\n"
+        again.release(second)
+
+    def test_the_folder_is_enough_to_find_a_job_that_has_begun(
+        self, backend: Backend, start: Start
+    ) -> None:
+        """As for a runner that was killed between starting a job and noting its handle."""
+        job, handle = start(SLEEPS)
+        self.is_up(backend, handle)
+        other, same = self.make_backend(), {"folder": str(job.folder)}
+        assert other.poll([same])[0].phase == JobStatus.RUNNING
+        assert other.cancel(same, force=True) is True
+        assert self.ended(other, same).signal == 9
+
+    # Letting go
+
+    def test_a_job_that_was_let_go_of_has_the_same_end_and_the_same_log(
+        self, backend: Backend, start: Start
+    ) -> None:
+        _, handle = start("print('done')\nraise SystemExit(6)")
+        status = self.ended(backend, handle)
+        for _ in range(2):
+            backend.release(handle)
+        assert backend.poll([handle]) == self.make_backend().poll([handle]) == [status]
+        assert self.log(backend, handle) == b"done\n"
+        assert backend.cancel(handle, force=True) is False
 
     def test_a_handle_is_json_and_enough_for_another_backend(
         self, backend: Backend, start: Start
@@ -344,7 +383,8 @@ class BackendContract(ABC):
         text = "import os, time\nprint('up', os.getpid(), flush=True)\ntime.sleep(120)"
         handles = [start(text)[1] for _ in range(2)]
         pids = [self.numbers(backend, handle) for handle in handles]
-        assert self.make_backend().processes(handles[::-1]) == pids[::-1]
+        told = self.make_backend().processes(handles[::-1])
+        assert [self.as_the_job_counts(each) for each in told] == pids[::-1]
 
     def test_what_a_job_started_is_of_it_wherever_it_went(
         self, backend: Backend, start: Start
@@ -360,7 +400,8 @@ class BackendContract(ABC):
         _, handle = start(text)
         pids = self.numbers(backend, handle)
         assert len(pids) == 2
-        assert sorted(backend.processes([handle])[0]) == sorted(pids)
+        told = self.as_the_job_counts(backend.processes([handle])[0])
+        assert sorted(told) == sorted(pids)
 
     def test_a_job_that_is_over_has_no_processes(self, backend: Backend, start: Start) -> None:
         _, handle = start("print(1)")
@@ -371,6 +412,18 @@ class BackendContract(ABC):
         """Skip what is only about backends whose jobs are processes of this machine."""
         if type(backend).processes is Backend.processes:
             pytest.skip("jobs of this backend are not processes of this machine")
+
+    def as_the_job_counts(self, pids: list[int]) -> list[int]:
+        """The same processes as the job knows them, which may live in a container."""
+        counted = []
+        for pid in pids:
+            try:
+                status = Path(f"/proc/{pid}/status").read_text()
+            except OSError:
+                return pids  # not Linux
+            numbers = [line for line in status.splitlines() if line.startswith("NSpid:")]
+            counted.append(int(numbers[0].split()[-1]) if numbers else pid)
+        return counted
 
     def numbers(self, backend: Backend, handle: Handle) -> list[int]:
         """The numbers that the job said when it was up."""

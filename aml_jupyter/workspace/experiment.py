@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserErrorException
 from ..job import layout
 from ..job.run import interactive_request, start_interactive, text_values
-from ..spec import ScriptRunConfig, Source
+from ..spec import Resources, ScriptRunConfig, Source
 from ..store import Query, snapshots
 from ..store.objects import Objects
 from . import submission
 from .run import InteractiveRun, Run, open_in, select
 
 if TYPE_CHECKING:
+    from ..spec.estimators import MMLBaseEstimator
     from .run import Wanted
     from .workspace import Workspace
 
@@ -67,38 +68,43 @@ class Experiment:
 
     def submit(
         self,
-        config: ScriptRunConfig,
+        config: ScriptRunConfig | MMLBaseEstimator,
         tags: Mapping[str, Any] | None = None,
         *,
         run_id: str | None = None,
         display_name: str | None = None,
         source: Source | None = None,
+        resources: Resources | None = None,
+        options: Mapping[str, Any] | None = None,
+        script_params: Mapping[str, Any] | None = None,
         credential_passthrough: bool = False,
         show_output: bool = False,
     ) -> Run:
         """Submit a script and return its run at once; it goes on without this process.
 
         Everything that can be wrong with the request is said here, before anything is queued.
+        ``resources`` are what it waits for; ``options`` are settings of its target that hold for
+        this run only. ``script_params`` take the place of those of an estimator.
         """
-        return self._submit(config, tags, run_id=run_id, display_name=display_name, source=source)
+        return self._submit(
+            _script_run_config(config, script_params),
+            tags,
+            run_id=run_id,
+            display_name=display_name,
+            source=source,
+            resources=resources,
+            options=options,
+        )
 
     def plan(
         self,
-        config: ScriptRunConfig,
+        config: ScriptRunConfig | MMLBaseEstimator,
         tags: Mapping[str, Any] | None = None,
-        *,
-        source: Source | None = None,
-        display_name: str | None = None,
+        **details: Any,
     ) -> submission.Submission:
         """What :meth:`submit` would do, checked but not done; print it."""
-        return submission.plan(
-            self._workspace.folder,
-            self.name,
-            config,
-            tags,
-            source=source,
-            display_name=display_name,
-        )
+        config = _script_run_config(config, details.pop("script_params", None))
+        return submission.plan(self._workspace.folder, self.name, config, tags, **details)
 
     def _submit(
         self,
@@ -106,20 +112,10 @@ class Experiment:
         tags: Mapping[str, Any] | None = None,
         *,
         run_id: str | None = None,
-        parent: str | None = None,
-        source: Source | None = None,
-        display_name: str | None = None,
+        **details: Any,
     ) -> Run:
         self._refuse_archived()
-        planned = submission.plan(
-            self._workspace.folder,
-            self.name,
-            config,
-            tags,
-            source=source,
-            display_name=display_name,
-            parent=parent,
-        )
+        planned = self.plan(config, tags, **details)
         return open_in(self, submission.submit(planned, run_id))
 
     def start_logging(
@@ -275,6 +271,17 @@ class Experiment:
             "<table><tr><th>Name</th><th>Workspace</th><th>Report Page</th></tr>"
             f"<tr><td>{name}</td><td>{place}</td><td>{link}</td></tr></table>"
         )
+
+
+def _script_run_config(config: Any, script_params: Mapping[str, Any] | None) -> Any:
+    """What an estimator means; anything else is for the submission to judge."""
+    if hasattr(config, "to_script_run_config"):
+        return config.to_script_run_config(script_params)
+    if script_params is not None:
+        raise UserErrorException(
+            "script_params are for estimators.", "Put them in the arguments of the ScriptRunConfig."
+        )
+    return config
 
 
 def _has_tags(record: Mapping[str, Any], wanted: Wanted) -> bool:

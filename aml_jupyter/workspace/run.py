@@ -210,10 +210,16 @@ class Run(job_run.Run):
         """Submit a run with this one as its parent."""
         return self._experiment._submit(config, tags, parent=self.id, **kwargs)
 
-    def rerun(self, tags: Mapping[str, Any] | None = None, display_name: str | None = None) -> Run:
+    def rerun(
+        self,
+        tags: Mapping[str, Any] | None = None,
+        display_name: str | None = None,
+        locked: bool = False,
+    ) -> Run:
         """Submit a new run of the same source, job and target, and return it at once.
 
-        The source is this run's snapshot: what the folder holds by now does not matter. Tags and
+        The source is this run's snapshot: what the folder holds by now does not matter. With
+        ``locked`` the packages are exactly those in this run's ``environment.lock``. Tags and
         name are those this run was submitted with, unless given. v1 had no such thing.
         """
         from ..spec import RunRequest
@@ -223,7 +229,8 @@ class Run(job_run.Run):
         experiment._refuse_archived()
         request = RunRequest.from_json(self._request)
         place = experiment.workspace.folder
-        return open_in(experiment, submission.submit_again(place, request, tags, display_name))
+        again = submission.submit_again(place, request, tags, display_name, locked)
+        return open_in(experiment, again)
 
     # Source
 
@@ -374,7 +381,7 @@ def _failed(run: Run, details: Mapping[str, Any]) -> ActivityFailedException:
     error = _brief(details.get("error"))
     return ActivityFailedException(
         f"Run {run.id} failed: {error['error']['message']}\n{json.dumps(error, indent=4)}",
-        f"Its log: {run.folder / layout.DRIVER_LOG}",
+        f"Its log: {run.folder / _telling_log(run)}",
     )
 
 
@@ -382,6 +389,12 @@ def _brief(error: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
     """An error as v1 prints it: without the traceback and log that were just on the screen."""
     inner = (error or {}).get("error") or {}
     return {"error": {key: inner.get(key) for key in ("code", "message")}}
+
+
+def _telling_log(run: Run) -> str:
+    """The log of the job; of its environment's build when that was the end."""
+    has_begun = (run.folder / layout.DRIVER_LOG).exists()
+    return layout.DRIVER_LOG if has_begun else layout.BUILD_LOG
 
 
 class _Stream:

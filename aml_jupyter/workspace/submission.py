@@ -12,26 +12,28 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import runner
 from ..backends import Job, backend
-from ..environments import ResolvedEnvironment, resolve
+from ..environments import Recipe, ResolvedEnvironment, lock, resolve
+from ..environments.cache import find
 from ..errors import (
     AzureMLException,
-    ComputeTargetException,
     RunConfigurationException,
     SnapshotException,
     UserErrorException,
 )
 from ..home import home
+from ..job import events
 from ..job.run import text_values
 from ..spec import (
     MAX_DURATION_SECONDS_DEFAULT,
     JobSpec,
+    Resources,
     RunConfiguration,
     RunRequest,
     ScriptRunConfig,
@@ -45,9 +47,9 @@ from ..store.objects import Objects
 from ..store.progress import Progress, shown_progress
 from ..store.source import look_through
 from .facts import GIT_DIFF
+from .placing import Place, place
 
 RUN_TYPE = "azureml.scriptrun"
-SLOTS_VARIABLE = "AML_SLOTS"
 RERUN_OF = "aml.rerun_of"
 """The property of a repeated run that names the run it repeats."""
 
@@ -65,7 +67,7 @@ class Submission:
     source: Source
     environment: ResolvedEnvironment
     job: JobSpec
-    backend: str
+    place: Place
     tags: Mapping[str, str | None]
     display_name: str | None
     parent: str | None = None
@@ -78,13 +80,25 @@ class Submission:
             f"experiment   {self.experiment}",
             f"runs         {what} {' '.join(self.job.arguments)}".rstrip(),
             f"from         {where} ({files} file{plural}, {size / 1e6:.1f} MB)",
-            f"python       {self.environment.interpreter}",
+            *self._shown_environment(),
             f"target       {self.config.target}",
+            *_shown_resources(self.job.resources),
         ]
         if 0 < self.job.max_seconds < MAX_DURATION_SECONDS_DEFAULT:
             lines.append(f"at most      {self.job.max_seconds:g} s")
         lines += [f"tag          {key} = {value}" for key, value in self.tags.items()]
+        notes = [*self.place.notes, *_texts(self.environment.facts.get("notes"))]
+        lines += [f"note         {note}" for note in notes]
         return "\n".join([*lines, "", str(self._backend_plan())])
+
+    def _shown_environment(self) -> list[str]:
+        found, recipe = self.environment, self.environment.recipe
+        lines = [f"python       {found.interpreter}"]
+        if found.image:
+            lines.append(f"image        {found.image}")
+        if recipe is not None and find(recipe, self.job.options) is None:
+            lines.append(f"to be built  {recipe.kind} {recipe.key}")
+        return lines
 
     def _size(self) -> tuple[int, int]:
         sizes = [len(data) for data in self.source.files.values()]
@@ -97,7 +111,12 @@ class Submission:
         request = _request(self, f"{self.experiment}_<time>_<id>", 0, self.job, {}, {})
         run = self.folder.runs / request.id
         job = Job(request, self.job, run, home().state / "bundle", dict(os.environ))
-        return backend(self.backend).plan(job)
+        return backend(self.place.backend).plan(job)
+
+
+def _shown_resources(resources: Resources) -> list[str]:
+    asked = [f"{name} {value}" for name, value in resources.to_json().items()]
+    return [f"asks for     {', '.join(asked)}"] if asked else []
 
 
 def plan(
@@ -109,8 +128,13 @@ def plan(
     source: Source | None = None,
     display_name: str | None = None,
     parent: str | None = None,
+    resources: Resources | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> Submission:
-    """Check everything that can be checked without changing anything."""
+    """Check everything that can be checked without changing anything.
+
+    ``options`` are settings of the run's target that hold for this run only.
+    """
     if not isinstance(config, ScriptRunConfig):
         raise AzureMLException(
             f"A {type(config).__name__} cannot be submitted.", "Submit a ScriptRunConfig."
@@ -118,9 +142,13 @@ def plan(
     if source is None or config.script not in source.files:
         config.check()
     effective = config.effective()
-    kind = _target(folder, effective.target)
     _refuse_several_processes(effective)
-    environment = resolve(effective.environment, use_docker=effective.docker.use_docker)
+    where = place(folder, effective, resources, options)
+    environment = resolve(
+        effective.environment,
+        container=where.is_container,
+        base_image=_text(where.options.get("base_image")),
+    )
     command = effective.command if isinstance(effective.command, str) else None
     job = JobSpec(
         script=None if command else effective.script,
@@ -132,6 +160,11 @@ def plan(
         ),
         max_seconds=float(effective.max_run_duration_seconds or 0),
         priority=int(effective.priority or 0),
+        pool=where.pool,
+        resources=where.resources,
+        recipe=environment.recipe.to_json() if environment.recipe else {},
+        image=environment.image,
+        options={**where.options, **environment.options},
     )
     source = source or Source(os.path.abspath(config.source_directory), {}, {"kind": "folder"})
     return Submission(
@@ -141,7 +174,7 @@ def plan(
         source,
         environment,
         job,
-        kind,
+        where,
         text_values(dict(tags or {})),
         display_name,
         parent,
@@ -159,8 +192,11 @@ def submit(submission: Submission, run_id: str | None = None) -> Path:
     job = replace(submission.job, snapshot=snapshot.id)
     run_id = _new_id(submission.experiment) if run_id is None else run_id
     number = folder.next_number(submission.experiment)
-    counted = {"files": snapshot.files, "bytes": snapshot.bytes, "backend": submission.backend}
-    run = _queue(folder, _request(submission, run_id, number, job, facts, counted), job.priority)
+    where = submission.place
+    counted = {"files": snapshot.files, "bytes": snapshot.bytes, "backend": where.backend}
+    request = _request(submission, run_id, number, job, facts, counted)
+    secrets = submission.environment.secrets
+    run = _queue(folder, request, where.ask(job.priority), secrets, where.notes)
     if diff:
         diff.keep(run / GIT_DIFF)
     return run
@@ -171,15 +207,22 @@ def submit_again(
     request: RunRequest,
     tags: Mapping[str, Any] | None = None,
     display_name: str | None = None,
+    locked: bool = False,
 ) -> Path:
     """Queue a run that does what the run of a stored request did; returns the new run's folder.
 
-    The source is the stored snapshot, whatever became of the folder it was taken from. All that
-    can be missing by now is looked for before anything is written.
+    The source is the stored snapshot, whatever became of the folder it was taken from; with
+    ``locked`` the packages are exactly those that the run had. All that can be missing by now is
+    looked for before anything is written.
     """
-    kind = _check_repeatable(folder, request)
+    job = _check_repeatable(folder, request)
+    if locked:
+        job = _locked(folder, request, job)
+    config = RunConfiguration.from_definition(request.definition)
+    where = place(folder, config, job.resources, job.options)
     again = replace(
         request,
+        job=job,
         id=_new_id(request.experiment),
         number=folder.next_number(request.experiment),
         created=time.time(),
@@ -187,11 +230,11 @@ def submit_again(
         parent=None,
         submitted_by=user(),
         host=socket.gethostname(),
-        source={**request.source, "backend": kind, "again": request.id},
+        source={**request.source, "backend": where.backend, "again": request.id},
         tags=request.tags if tags is None else text_values(dict(tags)),
         properties={**request.properties, RERUN_OF: request.id},
     )
-    run = _queue(folder, again, request.job.priority if request.job else 0)
+    run = _queue(folder, again, where.ask(job.priority))
     _copy_diff(folder.runs / request.id, run)
     return run
 
@@ -200,19 +243,27 @@ def _new_id(experiment: str) -> str:
     return f"{experiment}_{int(time.time())}_{os.urandom(4).hex()}"
 
 
-def _queue(folder: WorkspaceFolder, request: RunRequest, priority: int) -> Path:
+def _queue(
+    folder: WorkspaceFolder,
+    request: RunRequest,
+    ask: runner.Ask,
+    secrets: Mapping[str, object] | None = None,
+    notes: Sequence[str] = (),
+) -> Path:
     """Write the request down and hand the run over; nothing is left of it if that fails."""
     run = folder.new_run(request.to_json())
     try:
-        runner.enqueue(run, request.id, dict(os.environ), _slots(folder), priority)
+        for note in notes:
+            events.append(str(run), "warning", message=note)
+        runner.enqueue(run, request.id, dict(os.environ), ask, secrets)
     except BaseException:
         shutil.rmtree(run, ignore_errors=True)
         raise
     return run
 
 
-def _check_repeatable(folder: WorkspaceFolder, request: RunRequest) -> str:
-    """The kind of backend of the run's target; an error if it cannot be done once more."""
+def _check_repeatable(folder: WorkspaceFolder, request: RunRequest) -> JobSpec:
+    """The run's job; an error if it cannot be done once more."""
     job = request.job
     if job is None:
         raise UserErrorException(
@@ -221,15 +272,22 @@ def _check_repeatable(folder: WorkspaceFolder, request: RunRequest) -> str:
             "Run that code again; runs of `%%aml_run`, `aml run` and experiment.submit() "
             "can be repeated.",
         )
-    kind = _target(folder, request.target)
-    if not os.access(job.interpreter, os.X_OK):
+    # What has a recipe is built again if it must be.
+    if not job.recipe and not os.access(job.interpreter, os.X_OK):
         raise RunConfigurationException(
             f"Run {request.id} used the interpreter {job.interpreter}, which is gone or cannot be "
             "started.",
             "Put it back, or submit the script again with an environment that is there.",
         )
     _check_snapshot(folder, request.id, job.snapshot)
-    return kind
+    return job
+
+
+def _locked(folder: WorkspaceFolder, request: RunRequest, job: JobSpec) -> JobSpec:
+    """The job with the very packages that its run had."""
+    exactly = lock.read(folder.runs / request.id)
+    recipe = lock.locked_recipe(Recipe.from_json(job.recipe) if job.recipe else None, exactly)
+    return replace(job, recipe=recipe.to_json())
 
 
 def _check_snapshot(folder: WorkspaceFolder, run_id: str, snapshot_id: str | None) -> None:
@@ -283,7 +341,7 @@ def _request(
         **counted,
     }
     properties = {
-        "_azureml.ComputeTargetType": submission.backend,
+        "_azureml.ComputeTargetType": submission.place.target_kind,
         "ContentSnapshotId": job.snapshot or "",
         **git,
     }
@@ -320,24 +378,6 @@ def user() -> str:
         return str(os.getuid())
 
 
-def _target(folder: WorkspaceFolder, name: str) -> str:
-    """The kind of backend behind a target's name."""
-    targets = folder.targets()
-    if name not in targets:
-        raise ComputeTargetException(
-            f"ComputeTargetNotFound: Compute Target with name {name} not found in workspace "
-            f"{folder.record['name']}.",
-            f"There are: {', '.join(targets)}. More are named in {folder.root / 'targets.yaml'}.",
-        )
-    kind = str(targets[name].get("type") or name)
-    probe = backend(kind).probe()
-    if not probe.usable:
-        raise ComputeTargetException(
-            f"Target {name} cannot be used here: {probe.reason}.", f"To use it, {probe.remedy}."
-        )
-    return kind
-
-
 def _refuse_several_processes(config: RunConfiguration) -> None:
     several = config.node_count > 1 or config.communicator not in ("None", None)
     if several:
@@ -348,14 +388,9 @@ def _refuse_several_processes(config: RunConfiguration) -> None:
         )
 
 
-def _slots(folder: WorkspaceFolder) -> int:
-    """How many local runs may go at once: environment variable, targets.yaml, number of cores."""
-    asked = os.environ.get(SLOTS_VARIABLE) or folder.targets()["local"].get("slots")
-    if asked is None:
-        return max(2, os.cpu_count() or 1)
-    if not str(asked).isdigit() or int(asked) < 1:
-        raise RunConfigurationException(
-            f"The number of slots is {asked!r}, which is not a whole number above 0.",
-            f"Set {SLOTS_VARIABLE} or `slots` of `local` in targets.yaml, for example to 2.",
-        )
-    return int(asked)
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _texts(value: object) -> list[str]:
+    return list(map(str, value)) if isinstance(value, (list, tuple)) else []

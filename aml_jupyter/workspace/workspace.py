@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserErrorException, WorkspaceException
 from ..home import home
@@ -16,6 +16,11 @@ from ..store import Index, Query, RunSummary, WorkspaceFolder, project_for
 from ..store.progress import shown_progress
 from .experiment import Experiment
 from .run import Run, open_in
+
+if TYPE_CHECKING:
+    from ..spec import Environment
+    from .compute_target import ComputeTarget
+    from .environments import EnvironmentRegistry
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}")
 _CONFIG_FOLDERS = (".azureml", "aml_config", "")
@@ -218,11 +223,30 @@ class Workspace:
         """Active experiments by name."""
         return {experiment.name: experiment for experiment in Experiment.list(self)}
 
+    @property
+    def environments(self) -> dict[str, Environment]:
+        """The latest version of each registered and each curated environment, by name."""
+        return self.environment_registry.latest()
+
+    @property
+    def environment_registry(self) -> EnvironmentRegistry:
+        """Where environments are kept; what ``Environment.get`` and its family ask."""
+        from .environments import EnvironmentRegistry
+
+        return EnvironmentRegistry(self._folder)
+
+    @property
+    def compute_targets(self) -> dict[str, ComputeTarget]:
+        """The compute targets by name."""
+        from .compute_target import ComputeTarget
+
+        return {target.name: target for target in ComputeTarget.list(self)}
+
     def targets(self) -> dict[str, str]:
-        """The compute targets by name, and their kinds."""
-        return {
-            name: str(facts.get("type") or name) for name, facts in self._folder.targets().items()
-        }
+        """The names that runs may be submitted to, and their kinds."""
+        from .compute import entries
+
+        return {name: entry.kind for name, entry in entries(self._folder).items()}
 
     def get_run(self, run_id: str) -> Run:
         """The run with that id, or with the only id that begins so."""

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 _STATE = Path(os.environ["FAKE_NVML"])
 _GPUS = ("GPU-1f0e0000-0000-0000-0000-000000000000", "GPU-2a000000-0000-0000-0000-000000000000")
+_MEMORY = 16 << 30
 _SYSTEM_USES = 1 << 20
 _LOAD = 37
 
@@ -66,8 +67,8 @@ def nvmlDeviceGetUtilizationRates(handle: int) -> SimpleNamespace:
 
 def nvmlDeviceGetMemoryInfo(handle: int) -> SimpleNamespace:
     _answer()
-    used = sum(memory for _, memory in _processes(handle))
-    return SimpleNamespace(used=_SYSTEM_USES + used)
+    used = _SYSTEM_USES + sum(memory for _, memory in _processes(handle))
+    return SimpleNamespace(used=used, free=_MEMORY - used, total=_MEMORY)
 
 
 def nvmlDeviceGetComputeRunningProcesses(handle: int) -> list[SimpleNamespace]:

@@ -1,0 +1,368 @@
+"""What a container is made from: a pure function from a job to what the engine is told."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..engine import Address, find_address
+from ..errors import RunConfigurationException
+from ..home import home
+from ..job import layout
+from ..job.launch import CONTAINED, KEPT, REMOTE
+from ..spec.words import HIDDEN, looks_secret
+from .base import Job, Plan, expand, run_variables
+from .docker_arguments import read_settings
+from .docker_options import refuse_source
+
+RUN, FOLDER, HOME, KEEP = "aml.run", "aml.folder", "aml.home", "aml.keep"
+"""Labels that containers are found again by."""
+
+_VERSION = "aml.version"
+_SHARED_MEMORY = 2 << 30  # v1's shm_size
+_LOG_OF_THE_ENGINE = {"Type": "json-file", "Config": {"max-size": "1m"}}
+_CERTIFICATES = "/etc/aml/ca-certificates.crt"
+_FOR_CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
+
+# Arguments: the interpreter, start.py, the run's folder, "script" or "command", the script or
+# the command, the script's arguments.
+_LAUNCHED = """
+interpreter=$1
+shift
+for python in "$interpreter" python3 python; do
+  command -v "$python" >/dev/null 2>&1 && exec "$python" "$@"
+done
+"""
+_WITHOUT_PYTHON = """
+echo "There is no Python in this image ($interpreter, python3, python) for the run's script." >&2
+echo "Take an image with Python, let the environment name packages, or run a command." >&2
+exit 127
+"""
+# A shell stands in for the launcher as well as it can.
+_WITHOUT_LAUNCHER = f"""
+unset {CONTAINED}
+log=$2/{layout.DRIVER_LOG}
+claim=$2/{layout.CLAIM}
+set -C
+now=$(date +%s) &&
+  printf '{{"pid":%s,"started":null,"boot":"","t":%s}}' "$$" "$now" >"$claim"
+set +C
+exec </dev/null >>"$log" 2>&1
+trap 'kill -s TERM -- -1' TERM
+/bin/sh -c "$4" &
+job=$!
+wait "$job"
+code=$?
+while kill -0 "$job" 2>/dev/null; do
+  wait "$job"
+  code=$?
+done
+exit "$code"
+"""
+
+
+@dataclass(frozen=True)
+class ContainerPlan(Plan):
+    """A plan whose ``container`` is what the engine at ``address`` makes ``name`` from.
+
+    ``container`` is in the engine's own words; what depends on the kind of engine comes on top
+    when it is made.
+    """
+
+    name: str
+    image: str
+    interpreter: str
+    address: Address
+    container: Mapping[str, Any]
+    keep: bool = False
+
+    def __str__(self) -> str:
+        shown = "\n".join(f"    {name}={_shown(name, self.added)}" for name in sorted(self.added))
+        facts = "\n".join(f"  {name:<7} {what}" for name, what in self._facts())
+        return (
+            f"on {self.backend} ({self.address.url}), in {self.directory}\n"
+            f"  run     {shlex.join(self.command)}\n"
+            f"  log     {self.log}\n"
+            f"{facts}\n"
+            f"  with\n{shown}"
+        )
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        host = self.container["HostConfig"]
+        yield "image", self.image
+        yield "user", str(self.container["User"])
+        yield "limits", ", ".join(_limits(host))
+        if host.get("NetworkMode"):
+            yield "network", host["NetworkMode"]
+        for mount in host["Mounts"]:
+            rights = " (read only)" if mount["ReadOnly"] else ""
+            yield "mount", f"{mount['Source']} at {mount['Target']}{rights}"
+        for request in host.get("DeviceRequests", ()):
+            devices = ", ".join(request.get("DeviceIDs") or ())
+            yield "GPUs", devices or ("all" if request["Count"] < 0 else str(request["Count"]))
+        for device in host.get("Devices", ()):
+            yield "device", device["PathOnHost"]
+
+
+def plan_for(job: Job) -> ContainerPlan:
+    """The plan of one job; nothing is asked of the engine, and nothing is made."""
+    spec = job.spec
+    if not spec.image:
+        raise RunConfigurationException(
+            "The run names no image to be started from.",
+            "Name one in its environment, or as base_image of the target.",
+        )
+    options = read_settings(spec.options)
+    address = find_address(options, job.environment)
+    kind, what = ("command", spec.command) if spec.command is not None else ("script", spec.script)
+    added = _variables(job, options, address)
+    start = str(job.bundle / "aml_jupyter/job/start.py")
+    interpreter = spec.interpreter or "python"
+    arguments = expand(spec.arguments, added) if kind == "script" else []
+    command = [interpreter, start, str(job.folder), kind, what or "", *arguments]
+    container = {
+        "Image": spec.image,
+        "Entrypoint": _entrypoint(interpreter, kind),
+        "Cmd": command if kind == "command" or not os.path.isabs(interpreter) else command[1:],
+        "WorkingDir": str(job.work),
+        "Env": [f"{name}={value}" for name, value in added.items()],
+        **_who_and_where(job, options),
+        "HostConfig": _host_config(job, options, address),
+    }
+    return ContainerPlan(
+        "docker", tuple(command), job.work, job.folder / layout.DRIVER_LOG, added, added, job,
+        name_for(str(job.folder)), spec.image, interpreter, address, container,
+        bool(options.get("keep")),
+    )  # fmt: skip
+
+
+def name_for(folder: str) -> str:
+    """The name of a run's container, by which a second one cannot be made."""
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:10]
+    return f"aml-{_NOT_IN_NAMES.sub('-', os.path.basename(folder))[:80]}-{digest}"
+
+
+def _entrypoint(interpreter: str, kind: str) -> list[str]:
+    """A script's own interpreter, named in full, is started as it is; others are looked for."""
+    if kind == "script" and os.path.isabs(interpreter):
+        return [interpreter]
+    otherwise = _WITHOUT_LAUNCHER if kind == "command" else _WITHOUT_PYTHON
+    return ["/bin/sh", "-c", _LAUNCHED + otherwise, "aml"]
+
+
+def _who_and_where(job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
+    keep = bool(options.get("keep"))
+    labels = {
+        **options.get("labels", {}),
+        RUN: job.request.id,
+        FOLDER: str(job.folder),
+        HOME: str(home().state),
+        _VERSION: __version__,
+        **({KEEP: "1"} if keep else {}),
+    }
+    ports = [_port(text) for text in options.get("ports", ())]
+    said: dict[str, Any] = {
+        "User": _user(options),
+        "Labels": labels,
+        "StopSignal": "SIGTERM",
+        "Healthcheck": {"Test": ["NONE"]},
+        # `docker start -ai` is how one looks into a container that was kept.
+        "OpenStdin": keep,
+        "Tty": keep,
+        "ExposedPorts": {inside: {} for inside, _ in ports},
+        "Hostname": options.get("hostname"),
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _user(options: Mapping[str, Any]) -> str:
+    """Whoever submitted the run, so that its files are theirs."""
+    user = str(options.get("user") or f"{os.getuid()}:{os.getgid()}")
+    uid, _, gid = user.partition(":")
+    if int(uid) == 0 and os.getuid() != 0:
+        raise RunConfigurationException(
+            "A run cannot be root in its container: its files would belong to root.",
+            "Leave out the setting user; a rootless engine makes root of you by itself.",
+        )
+    return f"{int(uid)}:{int(gid or uid)}"
+
+
+# Variables ----------------------------------------------------------------------------------
+
+
+def _variables(job: Job, options: Mapping[str, Any], address: Address) -> dict[str, str]:
+    uid = _user(options).partition(":")[0]
+    added = dict(_given(job, options))
+    if uid != "0":
+        # This user need not be in the image's /etc/passwd, and may have no home there.
+        added.setdefault("HOME", "/tmp")
+        name = _name_of(int(uid))
+        added.update({key: name for key in ("USER", "LOGNAME") if key not in added})
+    if options.get("ca_certificates") and address.is_local:
+        added.update({name: _CERTIFICATES for name in _FOR_CERTIFICATES if name not in added})
+    if not _wants_gpus(job, options):
+        # Images may ask for all GPUs by themselves, where NVIDIA's runtime is the usual one.
+        added["NVIDIA_VISIBLE_DEVICES"] = "void"
+    if not address.is_local:
+        # Who reads a mapped file from another machine misses what is in no page yet.
+        added.update({"AML_METRICS_IO": "write", REMOTE: "1"})
+    added[CONTAINED] = KEPT if options.get("keep") else "1"
+    return added
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user{uid}"
+
+
+def _given(job: Job, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the job gets of its submitter's variables, of its target's, and of its own."""
+    if options.get("proxy", True):
+        for name in (*_PROXIES, *map(str.upper, _PROXIES)):
+            if job.environment.get(name):
+                yield name, job.environment[name]
+    for name, value in options.get("variables", {}).items():
+        if value is not None:
+            yield name, value
+        elif name in job.environment:
+            yield name, job.environment[name]
+    yield from run_variables(job).items()
+    if job.spec.command is not None:
+        yield "PYTHONUNBUFFERED", "1"
+
+
+def _shown(name: str, variables: Mapping[str, str]) -> str:
+    return HIDDEN if looks_secret(name) and name != "AZUREML_RUN_TOKEN" else variables[name]
+
+
+# The part that is about the host -------------------------------------------------------------
+
+
+def _host_config(job: Job, options: Mapping[str, Any], address: Address) -> dict[str, Any]:
+    resources = job.spec.resources
+    memory = resources.memory or options.get("memory")
+    cpus = resources.cpus or options.get("cpus")
+    ulimits = options.get("ulimits", {}).items()
+    is_fixed = bool(options.get("read_only"))
+    said = {
+        "Init": True,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "LogConfig": _LOG_OF_THE_ENGINE,
+        "RestartPolicy": {"Name": "no"},
+        "GroupAdd": _groups(options),
+        "Mounts": list(_mounts(job, options, address)),
+        "Tmpfs": {**({"/tmp": "mode=1777"} if is_fixed else {}), **options.get("tmpfs", {})},
+        "ShmSize": options.get("shm_size", _SHARED_MEMORY),
+        "Memory": memory,
+        "MemorySwap": memory,  # a limit that swap goes beyond is none
+        "NanoCpus": int(cpus * 1e9) if cpus else None,
+        "CpusetCpus": options.get("cpuset"),
+        "PidsLimit": options.get("pids"),
+        "Ulimits": [{"Name": n, "Soft": soft, "Hard": hard} for n, (soft, hard) in ulimits],
+        "NetworkMode": options.get("network"),
+        "IpcMode": options.get("ipc"),
+        "Dns": options.get("dns"),
+        "ExtraHosts": options.get("add_hosts"),
+        "PortBindings": _port_bindings(options),
+        "ReadonlyRootfs": is_fixed,
+        "Devices": [_device(text) for text in options.get("devices", ())],
+        "DeviceRequests": _gpu_requests(job, options),
+    }
+    return {name: value for name, value in said.items() if value or name == "Mounts"}
+
+
+def _groups(options: Mapping[str, Any]) -> list[str]:
+    """The groups that the submitter is in, whose files may be the job's business; not root's."""
+    own = [] if options.get("user") else sorted({*os.getgroups()} - {0, os.getgid()})
+    return [*map(str, own), *options.get("groups", ())]
+
+
+def _mounts(job: Job, options: Mapping[str, Any], address: Address) -> Iterator[dict[str, object]]:
+    """The run's folder and our own code, where they are here; and what the target adds."""
+    if address.is_local:
+        yield _mount("bind", str(job.folder), str(job.folder), False)
+        yield _mount("bind", str(job.bundle), str(job.bundle), True)
+    certificates = options.get("ca_certificates")
+    if certificates and address.is_local:
+        yield _mount("bind", certificates, _CERTIFICATES, True)
+    for each in options.get("mounts", ()):
+        _check(each, job.folder, address)
+        yield _mount(each["type"], each["source"], each["target"], each["read_only"])
+
+
+def _mount(kind: str, source: str, target: str, read_only: bool) -> dict[str, object]:
+    return {"Type": kind, "Source": source, "Target": target, "ReadOnly": read_only}
+
+
+def _check(mount: Mapping[str, Any], folder: Path, address: Address) -> None:
+    try:
+        if mount["type"] == "bind" and address.socket:
+            refuse_source(mount["source"], [os.path.realpath(address.socket)])
+        if Path(mount["target"]) in (folder, *folder.parents, Path("/tmp")):
+            raise ValueError("it would hide the run's own files or /tmp")
+        if folder in Path(mount["target"]).parents:
+            raise ValueError("it lies in the run's own folder")
+    except ValueError as error:
+        raise RunConfigurationException(
+            f"{mount['source']} cannot be mounted at {mount['target']}: {error}.",
+            "Change the setting mounts, or the Docker arguments of the run.",
+        ) from error
+
+
+def _wants_gpus(job: Job, options: Mapping[str, Any]) -> bool:
+    asked = job.spec.resources.gpus
+    return bool(options.get("gpus") if job.gpus is None and asked is None else job.gpus)
+
+
+def _gpu_requests(job: Job, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """For exactly the GPUs that are leased; a target's own wish counts only without a lease."""
+    request = {"Driver": "nvidia", "Capabilities": [["gpu"]]}
+    if not _wants_gpus(job, options):
+        return []
+    if job.gpus:
+        return [{**request, "Count": 0, "DeviceIDs": [str(gpu) for gpu in job.gpus]}]
+    return [{**request, "Count": options["gpus"]}]
+
+
+def _device(text: str) -> dict[str, str]:
+    host, inside, rights = text.split(":")
+    return {"PathOnHost": host, "PathInContainer": inside, "CgroupPermissions": rights}
+
+
+def _port(text: str) -> tuple[str, dict[str, str]]:
+    """``8080/tcp`` inside, and where it is to be had on the host."""
+    address, _, kind = text.partition("/")
+    where, _, inside = address.rpartition(":")
+    ip, _, outside = where.rpartition(":")
+    host_ip = "127.0.0.1" if ip == "localhost" else ip
+    return f"{inside}/{kind or 'tcp'}", {"HostIp": host_ip, "HostPort": outside}
+
+
+def _port_bindings(options: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for inside, outside in map(_port, options.get("ports", ())):
+        bindings.setdefault(inside, []).append(outside)
+    return bindings
+
+
+def _limits(host: Mapping[str, Any]) -> Iterator[str]:
+    if host.get("Memory"):
+        yield f"memory {host['Memory'] / (1 << 30):.4g} GiB"
+    if host.get("NanoCpus"):
+        yield f"{host['NanoCpus'] / 1e9:.4g} processors"
+    yield f"/dev/shm {host['ShmSize'] / (1 << 30):.4g} GiB"
+    for limit in host.get("Ulimits", ()):
+        yield f"{limit['Name']} {limit['Soft']}:{limit['Hard']}"

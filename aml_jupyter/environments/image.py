@@ -1,0 +1,334 @@
+"""Container images: one as given, one that a Dockerfile makes, and packages on top of either."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..engine import BuildCommand, Engine, EngineError, connect, find_address, find_build_command
+from . import dockerfile, image_context, image_faults
+from .image_builders import BuildFailed, Order, build
+from .image_pull import present
+from .image_store import (
+    BASE_LABEL,
+    KEY_LABEL,
+    Image,
+    exists,
+    image_of_file,
+    inspect,
+    read,
+    remove,
+    size,
+)
+from .making import BuildError, Made, Site
+from .recipe import Recipe
+
+__all__ = ["exists", "make", "remove", "size", "tag_of"]
+
+_LIKE_LABEL = "aml.like"
+_PIP_LABEL = "aml.pip"
+_DEPTH_LABEL = "aml.depth"
+_TOOLS_LABEL = "aml.tools"
+_MOST_LAYERS = 8
+_LOOK = """
+import importlib.metadata as m, json, platform
+found = {d.metadata["Name"]: d.version for d in reversed(list(m.distributions()))}
+print(json.dumps([platform.python_version(), found]))
+"""
+
+
+def make(recipe: Recipe, site: Site) -> Made:
+    """The recipe's image, in the engine that the site's options mean.
+
+    An image that needs nothing more is taken as it is. Everything else is built, packages as
+    one layer: on the base, or on an earlier image of ours from which little differs.
+    """
+    site.progress(0, 0, "looking for the base image")
+    try:
+        engine = connect(find_address(site.options, site.variables))
+        base = _Base(engine, recipe, site).found()
+        if recipe.pip or recipe.conda or recipe.python:
+            return _Packages(engine, recipe, site, base).made()
+        return _as_it_is(engine, base)
+    except EngineError as error:
+        raise BuildError(error.message, error.hint) from error
+
+
+def tag_of(recipe: Recipe) -> str:
+    """The name of the image that is made for a recipe: ``aml-env:`` and its key."""
+    return f"aml-env:{recipe.key}"
+
+
+class _Base:
+    """What a recipe begins from: an image that is there or pulled, or a Dockerfile's."""
+
+    def __init__(self, engine: Engine, recipe: Recipe, site: Site) -> None:
+        self._engine = engine
+        # Alone, a Dockerfile's image is the same whatever packages come on top.
+        self._recipe = replace(recipe, python=None, pip=(), conda=(), channels=(), contents=())
+        self._site = site
+
+    def found(self) -> Image:
+        if self._recipe.dockerfile is not None:
+            return self._of_dockerfile(self._recipe.dockerfile)
+        if not self._recipe.base:
+            raise BuildError(
+                "The environment names no image to begin from.",
+                "Set env.docker.base_image, or the target's setting base_image.",
+            )
+        return present(self._engine, self._recipe.base, self._site, _platform(self._recipe))
+
+    def _of_dockerfile(self, text: str) -> Image:
+        """The image that the Dockerfile makes; one that was made from the same is taken."""
+        tag = tag_of(self._recipe)
+        ready = inspect(self._engine, tag)
+        if ready is not None:
+            self._site.say(f"The engine has the Dockerfile's image {tag} already.")
+            return ready
+        arguments = {**_build_arguments(self._site), **dict(self._recipe.build_args)}
+        if self._site.secrets.get("registry"):
+            for name in dockerfile.images_used(text, arguments):
+                present(self._engine, name, self._site, _platform(self._recipe))
+        path = self._site.scratch / "Dockerfile"
+        path.write_text(self._trusting(text), encoding="utf-8")
+        order = Order(
+            tag,
+            self._folder(),
+            path,
+            labels={KEY_LABEL: self._recipe.key},
+            arguments=arguments,
+            platform=_platform(self._recipe),
+        )
+        command = _build_command(self._engine, self._site)
+        try:
+            build(order, self._engine, self._site, command)
+        except BuildFailed as error:
+            raise image_faults.of_step(error, text) from error
+        return _there(self._engine, tag)
+
+    def _trusting(self, text: str) -> str:
+        """The Dockerfile; with the company's certificates where the target has them."""
+        if not self._site.options.get("ca_certificates"):
+            return text
+        from .uv_settings import variables
+
+        bundle = Path(variables(self._site)["SSL_CERT_FILE"]).read_bytes()
+        image = image_of_file(self._engine, "aml-ca", "ca.pem", bundle)
+        return dockerfile.with_certificates(text, image)
+
+    def _folder(self) -> Path:
+        given = self._site.options.get("context_folder")
+        if given and not Path(str(given)).is_dir():
+            raise BuildError(
+                f"The build context {given} is not there any more.",
+                "Restore the folder, or submit the run again from where it is now.",
+            )
+        if given:
+            return Path(str(given))
+        empty = self._site.scratch / "empty"
+        empty.mkdir(exist_ok=True)
+        return empty
+
+
+class _Packages:
+    """The packages of a recipe, put on its base."""
+
+    def __init__(self, engine: Engine, recipe: Recipe, site: Site, base: Image) -> None:
+        self._engine = engine
+        self._recipe = recipe
+        self._site = site
+        self._base = base
+
+    def made(self) -> Made:
+        tag = tag_of(self._recipe)
+        ready = inspect(self._engine, tag)
+        if ready is None or ready.labels.get(BASE_LABEL) != self._base.id:
+            self._build(tag)
+            ready = _there(self._engine, tag)
+        else:
+            self._site.say(f"The engine has {tag} already.")
+        lock = read(self._engine, ready, dockerfile.LOCK)
+        python = re.search(r"^# python (\S+)", lock, re.MULTILINE)
+        conda = [_of_conda(name) for name in re.findall(r"^# conda (\S+)", lock, re.MULTILINE)]
+        by_pip = [line for line in lock.splitlines() if "==" in line and line[0] != "#"]
+        notes = re.findall(r"^# note (.*)$", lock, re.MULTILINE)
+        return Made(
+            interpreter=f"{dockerfile.ENVIRONMENT}/bin/python",
+            packages=tuple(sorted([*conda, *by_pip])),
+            python=python[1] if python else "",
+            image=tag,
+            facts={**_facts(self._base, ready), "notes": notes},
+        )
+
+    def _build(self, tag: str) -> None:
+        parent = self._nearest()
+        if parent is not None:
+            self._site.say(f"Beginning from {parent.name}, from which little differs.")
+        context = image_context.write(
+            self._recipe,
+            self._site,
+            by_buildkit=self._command is not None,
+            uv_fits=self._uv_fits(),
+        )
+        text = self._dockerfile(parent, context)
+        (context.folder / "Dockerfile").write_text(text, encoding="utf-8")
+        order = Order(
+            tag,
+            context.folder,
+            context.folder / "Dockerfile",
+            arguments=_build_arguments(self._site),
+            secrets=context.secrets,
+            platform=_platform(self._recipe),
+            about="installing packages into the image",
+        )
+        try:
+            build(order, self._engine, self._site, self._command)
+        except BuildFailed as error:
+            lines = context.requirements
+            raise image_faults.of_packages(error, self._recipe, lines) from error
+
+    def _dockerfile(self, parent: Image | None, context: image_context.Context) -> str:
+        start = parent or self._base
+        by_buildkit = self._command is not None
+        labels = {
+            KEY_LABEL: self._recipe.key,
+            BASE_LABEL: self._base.id,
+            _LIKE_LABEL: self._like,
+            _PIP_LABEL: json.dumps(self._recipe.pip),
+            _DEPTH_LABEL: str(_depth(start.labels) + 1),
+            _TOOLS_LABEL: "" if by_buildkit else context.tools,
+        }
+        return dockerfile.packages(
+            self._name_for_from(start),
+            user=self._base.user,
+            labels=labels,
+            is_first=parent is None,
+            has_tools=start.labels.get(_TOOLS_LABEL) == context.tools,
+            by_buildkit=by_buildkit,
+        )
+
+    @cached_property
+    def _like(self) -> str:
+        """What images have in common that differ in their packages only."""
+        return replace(self._recipe, pip=(), contents=()).key
+
+    def _nearest(self) -> Image | None:
+        """The image of ours that has the fewest other packages; None when none is near."""
+        if self._recipe.conda:
+            return None
+        with self._engine.errors("The images cannot be listed"):
+            filters = {"label": [f"{_LIKE_LABEL}={self._like}"]}
+            made_like = list(self._engine.client.api.images(filters=filters))
+        near = [(self._distance(one.get("Labels") or {}), str(one["Id"])) for one in made_like]
+        for distance, identity in sorted(pair for pair in near if pair[0] is not None):
+            found = inspect(self._engine, identity) if distance is not None else None
+            if found and found.tag:
+                return replace(found, name=found.tag)
+        return None
+
+    def _distance(self, labels: Mapping[str, Any]) -> int | None:
+        """In how many lines another environment differs; None for one that does not serve."""
+        wanted = self._recipe.pip
+        theirs = tuple(json.loads(labels.get(_PIP_LABEL) or "[]"))
+        if (
+            labels.get(BASE_LABEL) != self._base.id
+            or _depth(labels) >= _MOST_LAYERS
+            or _options(theirs) != _options(wanted)
+        ):
+            return None
+        lines = len(set(theirs) ^ set(wanted))
+        # What is replaced still lies in the layer below, so it should not be much.
+        return lines if lines <= max(4, len(wanted) // 2) else None
+
+    def _name_for_from(self, image: Image) -> str:
+        """A name that a Dockerfile can begin from: builders take an id for a registry's name."""
+        if not re.fullmatch(r"(sha256:)?[0-9a-f]{8,64}", image.name):
+            return image.name
+        repository, tag = "aml-base", image.id.rpartition(":")[2][:20]
+        with self._engine.errors(f"The image {image.name} cannot be named"):
+            self._engine.client.api.tag(image.id, repository, tag)
+        return f"{repository}:{tag}"
+
+    def _uv_fits(self) -> bool:
+        """Whether our own uv may run in the image; what it is linked with shows only there."""
+        import platform
+
+        ours = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+        about = self._base.attrs
+        return bool(about.get("Architecture") == ours and about.get("Os") == "linux")
+
+    @cached_property
+    def _command(self) -> BuildCommand | None:
+        return _build_command(self._engine, self._site)
+
+
+def _as_it_is(engine: Engine, image: Image) -> Made:
+    """An image that nothing is added to, and what its own Python has."""
+    for interpreter in ("python", "python3"):
+        try:
+            with engine.errors("The image cannot be looked into"):
+                said = engine.client.containers.run(
+                    image.id,
+                    ["-c", _LOOK],
+                    entrypoint=interpreter,
+                    network_mode="none",
+                    remove=True,
+                )
+            version, found = json.loads(said.decode().strip().splitlines()[-1])
+        except (EngineError, ValueError, IndexError):
+            continue
+        packages = tuple(sorted(f"{name}=={number}" for name, number in found.items()))
+        return Made(interpreter, packages, str(version), image.name, _facts(image, image))
+    return Made("python", image=image.name, facts=_facts(image, image))
+
+
+def _there(engine: Engine, name: str) -> Image:
+    found = inspect(engine, name)
+    if found is None:
+        raise BuildError(
+            f"The image {name} was made, and is gone again.",
+            "Something else removes images here, such as `docker system prune`; try again.",
+        )
+    return found
+
+
+def _build_command(engine: Engine, site: Site) -> BuildCommand | None:
+    command = find_build_command(engine, site.variables)
+    if command is None:
+        site.say("Building without BuildKit, by the engine's own builder.")
+    return command
+
+
+def _build_arguments(site: Site) -> dict[str, str]:
+    given = site.options.get("build_args")
+    return {str(k): str(v) for k, v in given.items()} if isinstance(given, Mapping) else {}
+
+
+def _depth(labels: Mapping[str, Any]) -> int:
+    return int(labels.get(_DEPTH_LABEL) or 0)
+
+
+def _options(lines: Sequence[str]) -> list[str]:
+    return [line for line in lines if line.startswith("-")]
+
+
+def _platform(recipe: Recipe) -> str:
+    return recipe.platform if "/" in recipe.platform else ""
+
+
+def _facts(base: Image, image: Image) -> dict[str, object]:
+    facts = {"image": image.id, "base": base.name, "base_id": base.id, "base_digest": base.digest}
+    return {name: value for name, value in facts.items() if value}
+
+
+def _of_conda(name: str) -> str:
+    """``conda:name==version=build`` of what conda-meta calls ``name-version-build``."""
+    from .lock import CONDA_MARK
+
+    package, version, build = name.rsplit("-", 2)
+    return f"{CONDA_MARK}{package}=={version}={build}"

@@ -1,0 +1,170 @@
+#!/bin/sh
+# Makes the environment of a run inside an image that is being built; its argument is a folder
+# that outlives the build, if there is one. Any POSIX shell has to understand this, in any image.
+# image.py reads the lines that begin with "aml: refused".
+set -eu
+umask 022
+
+stage=/opt/aml/build
+packages=$stage/packages
+environment=/opt/aml/env
+cache=${1:-}
+netrc=/run/secrets/aml-netrc
+no_network='sending request|dns error|failed to (fetch|download)|client error'
+
+say() { echo "aml: $*"; }
+
+# For the record as well as for the log.
+note() {
+    say "warning: $*"
+    echo "# note $*" >>"$work/notes"
+}
+
+refuse() {
+    say "refused: $*"
+    exit 1
+}
+
+work=$(mktemp -d)
+linked=
+leave() {
+    rm -rf "$work"
+    if [ -n "$linked" ]; then rm -f "$linked"; fi
+}
+trap leave EXIT
+
+# Set for this step alone: nothing of it is in the image's own environment.
+for file in /run/secrets/aml-settings "$packages/settings"; do
+    if [ -s "$file" ]; then . "$file"; fi
+done
+for file in "$packages/ca.pem" /run/secrets/aml-ca; do
+    if [ -s "$file" ]; then
+        export SSL_CERT_FILE="$file" REQUESTS_CA_BUNDLE="$file" PIP_CERT="$file"
+        export CURL_CA_BUNDLE="$file" GIT_SSL_CAINFO="$file"
+    fi
+done
+if [ -s "$netrc" ]; then
+    export NETRC="$netrc" GIT_TERMINAL_PROMPT=0
+    # git looks nowhere else.
+    if [ ! -e "$HOME/.netrc" ]; then
+        linked=$HOME/.netrc
+        ln -s "$netrc" "$linked"
+    fi
+fi
+# Jobs run as any user, so nothing may lie in root's home.
+export UV_PYTHON_INSTALL_DIR=/opt/aml/python UV_PYTHON_INSTALL_BIN=0
+export UV_LINK_MODE=copy NO_COLOR=1 UV_CACHE_DIR="${cache:-$work}/uv"
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+
+find_uv() {
+    uv=$stage/tools/uv
+    if "$uv" --version >/dev/null 2>&1; then return; fi
+    for python in python3 python; do
+        if "$python" -m pip --version >/dev/null 2>&1; then
+            "$python" -m pip install --quiet --no-cache-dir --target "$work/tools" uv
+            uv=$work/tools/bin/uv
+            return
+        fi
+    done
+    refuse "no uv"
+}
+
+# Each line of pythons is one try: whose Python, which versions, and what to say when it is taken.
+make_environment() {
+    if [ -x "$environment/bin/python" ]; then return; fi
+    unreachable=
+    while read -r whose version note; do
+        if [ "$whose" = managed-python ] && [ -n "$unreachable" ]; then continue; fi
+        if "$uv" venv --quiet "--$whose" --python "$version" --system-site-packages \
+            "$environment" >"$work/said" 2>&1; then
+            if [ -n "$note" ]; then note "$note"; fi
+            show_packages_of_the_image
+            return
+        fi
+        cat "$work/said"
+        if grep -qiE "$no_network" "$work/said"; then unreachable=1; fi
+    done <"$packages/pythons"
+    refuse "no Python"
+}
+
+# A virtual environment that the image works in is not its Python's own site-packages.
+show_packages_of_the_image() {
+    theirs=$(python3 -c 'import sys, sysconfig
+if sys.prefix != sys.base_prefix: print(sysconfig.get_path("purelib"))' 2>/dev/null || :)
+    ours=$("$environment/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    if [ -n "$theirs" ] && [ "${theirs##*/lib/}" = "${ours##*/lib/}" ]; then
+        echo "import site; site.addsitedir('$theirs')" >"$ours/aml-image.pth"
+    fi
+}
+
+make_conda_environment() {
+    if [ -d "$environment/conda-meta" ]; then return; fi
+    export CONDA_CHANNEL_PRIORITY=strict CONDA_PKGS_DIRS="${cache:-$work}/conda"
+    export RATTLER_CACHE_DIR="${cache:-$work}/rattler" MAMBA_ROOT_PREFIX="$work/mamba"
+    for tool in micromamba mamba conda /opt/conda/bin/conda /opt/miniconda/bin/conda; do
+        if command -v "$tool" >/dev/null 2>&1; then
+            say "conda packages by $tool"
+            if xargs "$tool" create --yes --prefix "$environment" <"$packages/conda/arguments"; then
+                return
+            fi
+            take_from_pypi "$tool failed" || refuse "conda"
+            return
+        fi
+    done
+    if solve_by_rattler; then return; fi
+    take_from_pypi "no conda channel can be reached" || refuse "conda"
+}
+
+solve_by_rattler() {
+    say "conda packages by py-rattler, since there is no conda in this image"
+    "$uv" venv --quiet --python '>=3.10' "$work/solver" || return 1
+    "$uv" pip install --quiet --python "$work/solver/bin/python" py-rattler || return 1
+    "$work/solver/bin/python" "$stage/tools/by_rattler.py" "$packages/conda/request.json" \
+        "$work/answer"
+}
+
+take_from_pypi() {
+    rm -rf "$environment"
+    if [ ! -s "$packages/conda/instead" ]; then return 1; fi
+    note "$1; taken from PyPI instead:" "$(tr '\n' ' ' <"$packages/conda/instead")"
+    cat "$packages/conda/instead" "$packages/requirements.txt" >"$work/requirements.txt"
+    requirements=$work/requirements.txt
+}
+
+install() {
+    exactly=--exact
+    if [ -d "$environment/conda-meta" ]; then exactly=; fi
+    "$uv" pip install --python "$environment/bin/python" --compile-bytecode $exactly $aml_flags \
+        --requirement "$requirements" "$@"
+}
+
+# From an earlier environment the same comes out as from none: nothing stays because it was there.
+install_packages() {
+    if [ ! -s "$requirements" ]; then return; fi
+    { if install $aml_upgrade 2>&1; then : >"$work/done"; fi; } | tee "$work/said"
+    if [ -e "$work/done" ]; then return; fi
+    if [ -n "$cache" ] && grep -qiE "$no_network" "$work/said"; then
+        say "the package index cannot be reached; trying with what was downloaded before"
+        if install --offline; then return; fi
+    fi
+    refuse "packages"
+}
+
+write_lock() {
+    if [ -e "$work/notes" ]; then cat "$work/notes"; fi
+    "$environment/bin/python" -c 'import platform; print("# python", platform.python_version())'
+    if [ -d "$environment/conda-meta" ]; then
+        for file in "$environment"/conda-meta/*.json; do
+            name=${file##*/}
+            echo "# conda ${name%.json}"
+        done
+    fi
+    "$uv" pip list --quiet --format freeze --python "$environment/bin/python"
+}
+
+requirements=$packages/requirements.txt
+find_uv
+if [ -d "$packages/conda" ]; then make_conda_environment; fi
+make_environment
+install_packages
+write_lock >/opt/aml/environment.lock

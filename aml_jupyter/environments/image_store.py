@@ -1,0 +1,150 @@
+"""The images that an engine has: looked at, read, sized and removed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..engine import Engine, EngineError, ImageMissing, connect, find_address
+
+KEY_LABEL = "aml.environment"
+"""On every image made here: the key of the recipe that it was made for."""
+
+BASE_LABEL = "aml.base"
+"""The id of the image that packages were put on."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that an engine has, under the name that it was asked for, and what is known."""
+
+    name: str
+    attrs: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """What it is, whatever its names are: ``sha256:…``."""
+        return str(self.attrs["Id"])
+
+    @property
+    def size(self) -> int:
+        """Its bytes, with those of the images below."""
+        return int(self.attrs.get("Size") or 0)
+
+    @property
+    def user(self) -> str:
+        """Who its processes are, if they are not root."""
+        return str((self.attrs.get("Config") or {}).get("User") or "")
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its labels."""
+        return (self.attrs.get("Config") or {}).get("Labels") or {}
+
+    @property
+    def tag(self) -> str:
+        """One of its names; empty for an image that lost them."""
+        return next(iter(self.attrs.get("RepoTags") or ()), "")
+
+    @property
+    def digest(self) -> str:
+        """The name that it has in a registry for ever; empty for one that never was in any."""
+        return next(iter(self.attrs.get("RepoDigests") or ()), "")
+
+
+class _HasImage(Protocol):
+    @property
+    def image(self) -> str | None: ...
+
+
+def exists(
+    built: _HasImage, options: Mapping[str, object], variables: Mapping[str, str] | None = None
+) -> bool:
+    """Whether the engine still has the image of what was built.
+
+    False as well when no engine answers: a build begun then says why.
+    """
+    try:
+        return _of(built, options, variables)[1] is not None
+    except EngineError:
+        return False
+
+
+def size(
+    built: _HasImage, options: Mapping[str, object], variables: Mapping[str, str] | None = None
+) -> int:
+    """The bytes that an image made here takes beyond its base; 0 for one that is gone or given."""
+    engine, found = _of(built, options, variables)
+    if found is None or KEY_LABEL not in found.labels:
+        return 0
+    base = inspect(engine, found.labels.get(BASE_LABEL, ""))
+    return max(found.size - (base.size if base else 0), 0)
+
+
+def remove(
+    built: _HasImage, options: Mapping[str, object], variables: Mapping[str, str] | None = None
+) -> bool:
+    """Remove an image that was made here; one that was given stays. Whether it was removed.
+
+    Layers stay as long as another image has them. EngineError while a container needs it.
+    """
+    engine, found = _of(built, options, variables)
+    if found is None or KEY_LABEL not in found.labels:
+        return False
+    with engine.errors(f"The image {found.name} could not be removed"):
+        engine.client.api.remove_image(found.name)
+    return True
+
+
+def inspect(engine: Engine, name: str) -> Image | None:
+    """The image of that name or id; None when the engine has none."""
+    if not name:
+        return None
+    try:
+        with engine.errors(f"The image {name} cannot be looked at"):
+            return Image(name, engine.client.images.get(name).attrs)
+    except ImageMissing:
+        return None
+
+
+def read(engine: Engine, image: Image, path: str) -> str:
+    """The text of a file in an image."""
+    api = engine.client.api
+    with engine.errors(f"{path} of the image {image.name} cannot be read"):
+        container = api.create_container(image.id, ["true"], labels={KEY_LABEL: "reading"})
+        try:
+            parts, _ = api.get_archive(container, path)
+            content = b"".join(parts)
+        finally:
+            api.remove_container(container, force=True)
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        file = archive.extractfile(archive.getmembers()[0])
+        return file.read().decode(errors="replace") if file else ""
+
+
+def image_of_file(engine: Engine, repository: str, name: str, content: bytes) -> str:
+    """An image that holds nothing but this file, for Dockerfiles to copy it from."""
+    tag = hashlib.sha256(content).hexdigest()[:20]
+    if inspect(engine, f"{repository}:{tag}") is None:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o644
+            archive.addfile(entry, io.BytesIO(content))
+        with engine.errors(f"{name} cannot be handed to the engine"):
+            engine.client.api.import_image_from_data(
+                buffer.getvalue(), repository=repository, tag=tag
+            )
+    return f"{repository}:{tag}"
+
+
+def _of(
+    built: _HasImage, options: Mapping[str, object], variables: Mapping[str, str] | None
+) -> tuple[Engine, Image | None]:
+    engine = connect(find_address(options, os.environ if variables is None else variables))
+    return engine, inspect(engine, built.image or "")

@@ -1,0 +1,129 @@
+"""Where a run goes: the target by its name, a container or a bare process, and what it asks for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ..backends import CONTAINERS, backend
+from ..errors import ComputeTargetException, RunConfigurationException
+from ..runner import Ask, impossible_here
+from ..spec import Resources, RunConfiguration
+from ..store import WorkspaceFolder
+from .compute import LOCAL, entry_of, placement
+from .target_settings import POOL
+
+SLOTS_VARIABLE = "AML_SLOTS"
+
+_IMAGES_OF_V1 = "mcr.microsoft.com/azureml/"
+_DEFAULT_SHM_SIZE = "2g"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run goes, with the settings of the target and of the run, and what it asks for.
+
+    ``is_here`` is false where the job's resources are another machine's, which manages them.
+    ``notes`` tell what was asked for and cannot be had, or is not needed.
+    """
+
+    backend: str
+    target_kind: str
+    pool: str
+    slots: int
+    options: Mapping[str, object]
+    resources: Resources
+    is_here: bool = True
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_container(self) -> bool:
+        """Whether the job runs in a container."""
+        return self.backend == CONTAINERS
+
+    def ask(self, priority: int) -> Ask:
+        """What the runner is asked for."""
+        resources = self.resources if self.is_here else Resources()
+        return Ask(self.slots, priority, self.pool, resources)
+
+
+def place(
+    folder: WorkspaceFolder,
+    config: RunConfiguration,
+    resources: Resources | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Place:
+    """Where the run of that configuration goes; an error when it cannot go there."""
+    target, target_kind = placement(folder, config.target), entry_of(folder, config.target).kind
+    goes_in = target.backend == LOCAL and _asks_for_container(config, target_kind)
+    kind = CONTAINERS if goes_in else target.backend
+    settings = {**target.options, **_docker_options(config), **(options or {})}
+    wanted = resources or Resources()
+    if wanted.gpus is None:
+        wanted = replace(wanted, gpus=target.gpus)
+    probe = backend(kind).probe(settings)
+    if not probe.usable:
+        raise ComputeTargetException(
+            f"Target {config.target} cannot be used here: {probe.reason}.",
+            f"To use it, {probe.remedy}.",
+        )
+    is_here = bool(probe.facts.get("is_here", True))
+    if is_here:
+        _refuse_impossible(wanted)
+    slots = target.slots or _slots(folder)
+    notes = (*target.notes, *_notes(config, kind))
+    return Place(kind, target_kind, target.pool, slots, settings, wanted, is_here, notes)
+
+
+def _asks_for_container(config: RunConfiguration, target_kind: str) -> bool:
+    """Whether a run that would be a bare process has to be in a container.
+
+    On clusters v1 ran everything in containers, so its own images say nothing there; on the
+    local target asking for Docker meant Docker.
+    """
+    asked = config.docker.use_docker or config.environment.docker.enabled
+    return _has_own_image(config) if target_kind == POOL else asked
+
+
+def _has_own_image(config: RunConfiguration) -> bool:
+    docker = config.environment.docker
+    own = bool(docker.base_image) and not str(docker.base_image).startswith(_IMAGES_OF_V1)
+    return own or docker.base_dockerfile is not None or docker.build_context is not None
+
+
+def _docker_options(config: RunConfiguration) -> dict[str, object]:
+    """What v1's docker configuration says, in the words of the backend."""
+    docker, section = config.docker, config.environment.docker
+    arguments = [*section.arguments, *docker.arguments] if docker.use_docker else section.arguments
+    said: dict[str, object] = {"arguments": list(dict.fromkeys(arguments))} if arguments else {}
+    for size in (section.shm_size, docker.shm_size):
+        if size and size != _DEFAULT_SHM_SIZE:
+            said["shm_size"] = size
+    return said
+
+
+def _notes(config: RunConfiguration, kind: str) -> list[str]:
+    asked = config.docker.use_docker or config.environment.docker.enabled
+    if asked and kind == LOCAL:
+        return ["It asks for Docker with v1's own image, which here is a bare process."]
+    return []
+
+
+def _refuse_impossible(resources: Resources) -> None:
+    message, _, remedy = (impossible_here(resources) or "").partition("\n")
+    if message:
+        raise RunConfigurationException(message, remedy or "`aml queue` shows what there is.")
+
+
+def _slots(folder: WorkspaceFolder) -> int:
+    """How many runs of this machine may go at once: variable, targets.yaml, number of cores."""
+    asked = os.environ.get(SLOTS_VARIABLE) or placement(folder, LOCAL).slots
+    if asked is None:
+        return max(2, os.cpu_count() or 1)
+    if not str(asked).isdigit() or int(asked) < 1:
+        raise RunConfigurationException(
+            f"The number of slots is {asked!r}, which is not a whole number above 0.",
+            f"Set {SLOTS_VARIABLE}, for example to 2, or `slots` of `local` in targets.yaml.",
+        )
+    return int(asked)

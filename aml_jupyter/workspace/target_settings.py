@@ -1,0 +1,183 @@
+"""What any compute target may say in ``targets.yaml``, whatever its backend, and what a pool may.
+
+A reader takes what was written, a text or what YAML made of it, and returns what is used; its
+ValueError says what it should look like.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import datetime, timezone
+
+from ..backends import CONTAINERS, Setting, backend, names
+from ..errors import ComputeTargetException
+from ..spec.resources import ALL_GPUS
+from ..spec.words import parse_duration, parse_tag
+from ..store.targets import near
+
+POOL = "amlcompute"
+"""The type of a target that is v1's AmlCompute: a pool of slots on this machine."""
+
+IDLE_SECONDS = 1800
+MAX_NODES = 4
+"""v1's number for a pool that does not say."""
+
+_POOL_RUNS_ON = ("local", CONTAINERS)
+
+
+def text(value: object) -> str:
+    """A text, or a number as one; not empty."""
+    if isinstance(value, (str, int, float)) and str(value).strip():
+        return str(value)
+    raise ValueError("write a text")
+
+
+def whole(value: object, least: int) -> int:
+    """A whole number, also as text; at least so much."""
+    digits = value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, str) and value.strip().isdecimal():
+        digits = int(value)
+    if digits is None or digits < least:
+        raise ValueError(f"write a whole number, {least} or more")
+    return digits
+
+
+def slots(value: object) -> int:
+    """How many may go at once: at least one."""
+    return whole(value, 1)
+
+
+def count(value: object) -> int:
+    """A number of things, which may be none."""
+    return whole(value, 0)
+
+
+def gpus(value: object) -> int:
+    """A number of GPUs, or ALL_GPUS for ``all``."""
+    if value == "all" or value == ALL_GPUS:
+        return ALL_GPUS
+    try:
+        return whole(value, 0)
+    except ValueError:
+        raise ValueError("write a whole number, 0 or more, or `all`") from None
+
+
+def seconds(value: object) -> int:
+    """A time: seconds, or a text such as ``30m``."""
+    try:
+        return whole(value, 0)
+    except ValueError:
+        return parse_duration(str(value))
+
+
+def tags(value: object) -> dict[str, str]:
+    """Keys and values: a mapping, or texts such as ``team=vision``."""
+    if isinstance(value, Mapping):
+        return {str(key): "" if of is None else str(of) for key, of in value.items()}
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, (list, tuple)):
+        raise ValueError("write keys with values")
+    return dict(parse_tag(str(word)) for word in words)
+
+
+def moment(value: object) -> datetime:
+    """A point in time, as ISO 8601 writes it; one without a zone is of UTC."""
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError("write a time such as 2025-03-01T12:00:00+00:00") from None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def priority(value: object) -> str:
+    """``dedicated`` or ``lowpriority``."""
+    found = str(value).lower()
+    if found not in ("dedicated", "lowpriority"):
+        raise ValueError("write dedicated or lowpriority")
+    return found
+
+
+def texts(value: object) -> list[str]:
+    """One text or several."""
+    return [text(each) for each in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def existing_file(value: object) -> str:
+    """The absolute path of a file that is there."""
+    path = os.path.abspath(os.path.expanduser(text(value)))
+    if not os.path.isfile(path):
+        raise ValueError("there is no such file")
+    return path
+
+
+def flag(value: object) -> bool:
+    """True or false, also as a text."""
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    found = value if isinstance(value, bool) else words.get(str(value).lower())
+    if found is None:
+        raise ValueError("write true or false")
+    return found
+
+
+COMMON: Mapping[str, Setting] = {
+    "type": Setting("What kind of target it is.", text, "docker"),
+    "description": Setting("What people should know of it.", text),
+    "slots": Setting("How many runs may go at once there.", slots, "2"),
+    "gpus": Setting("How many GPUs each run gets that does not say.", gpus, "1"),
+    "tags": Setting("Keys and values of your own.", tags, "{team: vision}"),
+    "created": Setting("When it was made; written by us.", moment),
+    "modified": Setting("When it was last changed; written by us.", moment),
+}
+"""What any target may say."""
+
+POOL_SETTINGS: Mapping[str, Setting] = {
+    "vm_size": Setting("Machine size as v1 names it; GPU sizes ask for GPUs.", text, "STANDARD_NC6"),
+    "vm_priority": Setting("`dedicated` or `lowpriority`; kept for programs that ask.", priority),
+    "min_nodes": Setting("How many nodes are always said to be there.", count, "0"),
+    "max_nodes": Setting("How many runs may go at once there.", slots, "4"),
+    "idle_seconds_before_scaledown": Setting(
+        "For how long a node is said to stay after its run.", seconds, "1800"
+    ),
+    "location": Setting("A name from Azure's world.", text),
+    "identity_type": Setting("A name from Azure's world.", text, "SystemAssigned"),
+    "identity_id": Setting("Names from Azure's world.", texts),
+}
+"""What a pool may say besides, and whatever the backends say that its runs may go to."""
+
+
+BUILD_SETTINGS: Mapping[str, Setting] = {
+    "ca_certificates": Setting(
+        "A PEM file of all certificates to trust when environments are built.", existing_file
+    ),
+    "conda_from_pypi": Setting(
+        "Whether PyPI may serve conda packages where no channel can be reached.", flag, "false"
+    ),
+    "conda_tool": Setting(
+        "Which conda to use: micromamba, mamba, conda, py-rattler or a path.", text
+    ),
+}
+"""What any target may say of how environments are built for it, if its backend does not."""
+
+
+def kinds() -> list[str]:
+    """The types that a target may have."""
+    return sorted([*names(), POOL])
+
+
+def settings_of(kind: str) -> dict[str, Setting]:
+    """All that a target of that type may say; ComputeTargetException when there is no such type."""
+    if kind not in (POOL, *_POOL_RUNS_ON) and kind not in kinds():
+        raise ComputeTargetException(
+            f"There is no type {kind!r} of compute targets.", near(kind, kinds())
+        )
+    known: dict[str, Setting] = dict(BUILD_SETTINGS)
+    for name in _POOL_RUNS_ON if kind == POOL else (kind,):
+        known.update(backend(name).settings)
+    return {**known, **COMMON, **(POOL_SETTINGS if kind == POOL else {})}
+
+
+def options_of(read: Mapping[str, object]) -> dict[str, object]:
+    """Of the settings of a target, as they were read, those that its backend takes."""
+    ours = {*COMMON, *POOL_SETTINGS}
+    return {key: value for key, value in read.items() if key not in ours}

@@ -1,0 +1,168 @@
+"""A rootless Podman of the tests' own, answering at a socket as Docker would.
+
+Root gives it a user of its own, in a view of /etc that only its processes have; anybody else runs
+it as themselves. Usable by hand: ``python -m tests.services.podman FOLDER`` runs one until Enter
+is pressed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.services import images
+from tests.services.docker_engine import Engine
+
+NEEDED = ("podman", "runc", "conmon", "newuidmap", "slirp4netns", "setpriv", "unshare")
+_CATATONIT = ("/usr/libexec/podman/catatonit", "/usr/bin/catatonit")
+_USER, _ID = "aml-podman", 47_114
+_MAPPED = "2000000000:65536"
+_START_LIMIT = 30.0
+_STORAGE = '[storage]\ndriver = "overlay"\nrunroot = "{0}/run/storage"\ngraphroot = "{0}/storage"\n'
+# Neither systemd's cgroups nor its journal are there on a bare machine.
+_CONTAINERS = '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+
+
+class Podman(Engine):
+    """A Podman that is up; ``uid`` is whose it is."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"unix://{folder}/run/podman.sock")
+        self.folder = folder
+        self.uid = _ID if os.geteuid() == 0 else os.geteuid()
+        self._as_user: list[str] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *words: str, capabilities: str = "") -> list[str]:
+        """The words of a command, to be run as the user whose Podman this is.
+
+        ``capabilities`` are what root leaves it with, as setpriv names them.
+        """
+        if not self._as_user:
+            return list(words)
+        given = [f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}"]
+        return [*self._as_user, *(given if capabilities else []), "--", *words]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of that user."""
+        return {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(self.folder / "home"),
+            "XDG_RUNTIME_DIR": str(self.folder / "run"),
+            "CONTAINERS_CONF": str(self.folder / "containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
+        }
+
+    def start(self) -> None:
+        """Lay out what it stands on, start it, and wait until it answers."""
+        for name in ("home", "run", "storage"):
+            (self.folder / name).mkdir(mode=0o700, parents=True)
+            os.chown(self.folder / name, self.uid, -1)
+        for place in (self.folder, *self.folder.parents[:1]):
+            place.chmod(0o755)
+        (self.folder / "storage.conf").write_text(_STORAGE.format(self.folder))
+        (self.folder / "containers.conf").write_text(_CONTAINERS)
+        if os.geteuid() == 0:
+            self._as_user = _as_another_user(self.folder)
+        with open(self.folder / "log", "wb") as log:
+            self._process = subprocess.Popen(
+                self.command("podman", "system", "service", "--time=0", self.host),
+                env=self.variables,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        import docker.errors
+
+        assert self._process is not None
+        until = time.monotonic() + _START_LIMIT
+        while time.monotonic() < until and self._process.poll() is None:
+            errors = (docker.errors.DockerException, OSError)
+            with contextlib.suppress(*errors), self.client() as client:
+                client.ping()
+                return
+            time.sleep(0.1)
+        said = (self.folder / "log").read_text(errors="replace")
+        raise RuntimeError(f"podman did not start:\n{said[-3000:]}")
+
+    def close(self) -> None:
+        """End it and its containers, and remove what it made."""
+        if self._process is not None:
+            self._run("podman", "rm", "--all", "--force", "--time=0")
+            self._process.terminate()
+            self._process.wait(_START_LIMIT)
+            # The process that holds the user namespace would stay for ever.
+            self._run("podman", "system", "migrate")
+        remove = ("rm", "-rf", str(self.folder))
+        if os.geteuid():
+            self._run("podman", "unshare", *remove)
+        subprocess.run(remove, check=True)
+
+    def _run(self, *words: str) -> None:
+        command = self.command(*words)
+        subprocess.run(command, env=self.variables, cwd=self.folder, check=True, timeout=60)
+
+
+def _as_another_user(folder: Path) -> list[str]:
+    """What starts a command as a user that only the command sees in /etc."""
+    etc = folder / "etc"
+    etc.mkdir()
+    added = {
+        "passwd": f"{_USER}:x:{_ID}:{_ID}::{folder / 'home'}:/bin/sh\n",
+        "group": f"{_USER}:x:{_ID}:\n",
+        "subuid": f"{_USER}:{_MAPPED}\n",
+        "subgid": f"{_USER}:{_MAPPED}\n",
+    }
+    lines = ["set -e"]
+    for name, line in added.items():
+        there = Path("/etc", name)
+        (etc / name).write_text((there.read_text() if there.exists() else "") + line)
+        lines.append(f"mount --bind {etc / name} {there}")
+    lines.append(f'exec setpriv --reuid={_ID} --regid={_ID} --clear-groups "$@"')
+    (etc / "start").write_text("\n".join(lines))
+    return ["unshare", "--mount", "--propagation=private", "sh", str(etc / "start")]
+
+
+@contextlib.contextmanager
+def service(folder: Path, names: Sequence[str] = (images.BASE,)) -> Iterator[Podman]:
+    """A rootless Podman with these images, living in ``folder``, for the block."""
+    podman = Podman(folder)
+    try:
+        podman.start()
+        with podman.client() as client:
+            images.provide(client, *names)
+        yield podman
+    finally:
+        podman.close()
+
+
+def is_possible() -> bool:
+    """Tell whether a rootless Podman can be had here, and a base image for it."""
+    there = all(map(images.which, NEEDED)) and any(map(os.path.exists, _CATATONIT))
+    if os.geteuid() == 0:
+        return there and images.can_be_made() and Path("/etc/subuid").exists()
+    return there and images.can_be_made() and _has_mapped_ids()
+
+
+def _has_mapped_ids() -> bool:
+    user = getpass.getuser()
+    with contextlib.suppress(FileNotFoundError):
+        lines = Path("/etc/subuid").read_text().splitlines()
+        return any(line.startswith((f"{user}:", f"{os.geteuid()}:")) for line in lines)
+    return False
+
+
+if __name__ == "__main__":
+    with service(Path(sys.argv[1])) as started:
+        input(f"export DOCKER_HOST={started.host}\nuntil you press Enter ")
