@@ -18,6 +18,7 @@ import pytest
 
 from aml_jupyter.home import home
 from aml_jupyter.job import layout, metrics
+from aml_jupyter.job.launch import CONTAINED, KEPT
 from aml_jupyter.job.run import REQUIRED_VARIABLES
 from tests.support import VERSIONS, interpreter, processes_below, script, until
 
@@ -478,3 +479,95 @@ def test_a_program_that_outlives_a_killed_launcher_tells_its_own_end(tmp_path: P
     until(lambda: not processes_below(tmp_path))
     assert job.outcome()["type"] == "ZeroDivisionError"
     assert (job.run / layout.EXIT).read_text().strip() == ""
+
+
+# In a container -----------------------------------------------------------------------------
+
+
+def launch_contained(job: Launched, *what: str, value: str = "1") -> subprocess.Popen[bytes]:
+    """The launcher as a container starts it, whose own output is nobody's log."""
+    return subprocess.Popen(
+        job.command(*what),
+        cwd=job.work,
+        env={**job.environment(), CONTAINED: value, "PYTHONPATH": "/theirs"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def test_in_a_container_the_launcher_keeps_the_log_itself(tmp_path: Path) -> None:
+    text = """
+        import os, sys
+        print("out", repr(sys.stdin.read()), os.environ.get("AML_CONTAINER"))
+        print(os.environ["PYTHONPATH"], file=sys.stderr)
+        """
+    job = Launched(tmp_path, text)
+    log = job.run / layout.DRIVER_LOG
+    log.parent.mkdir()
+    with launch_contained(job, "script", "train.py") as process:
+        assert process.communicate(b"not for the job") == (b"", None)
+    assert log.read_text() == f"/theirs:{home().bundle()}\nout '' None\n"
+    assert (job.exit()["code"], job.exit()["signal"]) == (0, None)
+
+
+def test_in_a_container_a_second_launcher_leaves_or_is_a_shell_if_it_is_kept(
+    tmp_path: Path,
+) -> None:
+    job = Launched(tmp_path, "print('once')")
+    (job.run / layout.DRIVER_LOG).parent.mkdir()
+    said = []
+    for value in ("1", "1", KEPT):
+        with launch_contained(job, "script", "train.py", value=value) as process:
+            said.append(process.communicate(b"echo shell; exit 4")[0])
+    assert said == [b"", b"", b"shell\n"]
+    assert process.returncode == 4
+    assert (job.run / layout.DRIVER_LOG).read_text() == "once\n"
+
+
+ALL_IN_A_NAMESPACE = """
+import os, signal, subprocess, sys, time
+bystander = subprocess.Popen(["sleep", "60"])
+launcher = subprocess.Popen({between} + sys.argv[1:])
+while not os.path.exists({claim!r}) or not os.path.exists("up"):
+    time.sleep(0.01)
+import json
+os.kill(json.load(open({claim!r}))["pid"], signal.SIGTERM)
+launcher.wait({patience})
+print(bystander.poll())
+"""
+
+
+@pytest.mark.service("root")
+@pytest.mark.parametrize(
+    ("between", "bystander"),
+    [([], -signal.SIGTERM), (["sh", "-c", '"$@" & wait', "sh"], None)],
+    ids=["below the init process", "below another"],
+)
+def test_a_signal_is_passed_on_to_all_only_where_all_is_the_container(
+    between: list[str], bystander: int | None, tmp_path: Path
+) -> None:
+    text = """
+        import pathlib, signal, sys, time
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+        pathlib.Path("up").touch()
+        time.sleep(0.5)
+        """
+    job = Launched(tmp_path, text)
+    (job.run / layout.DRIVER_LOG).parent.mkdir()
+    code = ALL_IN_A_NAMESPACE.format(
+        between=between, claim=str(job.run / layout.CLAIM), patience=20
+    )
+    apart = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    ended = subprocess.run(
+        [*apart, sys.executable, "-c", code, *job.command("script", "train.py")],
+        cwd=job.work,
+        env={**job.environment(), CONTAINED: "1"},
+        capture_output=True,
+        check=True,
+        timeout=40,
+    )
+    assert ended.stdout.decode() == f"{bystander}\n"
+    assert job.exit()["stopped"] == signal.SIGTERM
+    assert job.exit()["code"] == (3 if bystander else 0)

@@ -13,7 +13,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +32,14 @@ from ..home import home
 from ..job import events, layout
 from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe
 from .docker_arguments import ARGUMENTS, read_settings
+from .docker_ends import (
+    began,
+    conclude,
+    end_by_engine,
+    end_by_launcher,
+    end_without_container,
+    told,
+)
 from .docker_options import SETTINGS
 from .docker_plan import FOLDER, HOME, ContainerPlan, name_for, plan_for
 from .docker_processes import processes_in
@@ -47,11 +54,6 @@ _PROBED_FOR = 5.0
 _LINES_OF_THE_ENGINE = 200
 _ALIVE = ("running", "paused", "restarting")
 _CREATED = ("created", "configured", "initialized")  # the latter two are Podman's
-_STOPPED = (
-    "the container was stopped from outside: by `docker stop` or `docker kill`, or by its engine, "
-    "which ends containers when it stops unless live-restore is on"
-)
-
 Containers = Mapping[str, str]
 """The state of each container by its name, as the engine lists them."""
 
@@ -96,7 +98,8 @@ class DockerBackend(Backend):
         body = _for_engine(plan, engine)
         identity, state = _made_or_found(engine, plan, body)
         record = _record(plan, identity)
-        if record_of(plan.name) is None:
+        known = record_of(plan.name)
+        if known is None or known.container != identity:
             record.write()
         if state in _CREATED:
             _hand_over_files(plan, record, body["User"])
@@ -126,22 +129,24 @@ class DockerBackend(Backend):
         for handle in handles:
             folder = str(handle["folder"])
             record = record_of(name_for(folder))
-            claim = layout.read_json(os.path.join(folder, layout.CLAIM)) or {}
-            alive = record is not None and record.address.is_local and not _has_told(folder)
-            sought.append((record.container if record and alive else "", claim.get("pid")))
+            claim = layout.read_json(os.path.join(folder, layout.CLAIM))
+            launcher = claim.get("pid") if isinstance(claim, dict) else 0
+            alive = record is not None and record.address.is_local and told(folder) is None
+            sought.append((record.container if record and alive else "", str(launcher)))
         return processes_in(sought)
 
     def _status(
         self, folder: str, look: Callable[[Address], Containers | EngineError]
     ) -> JobStatus:
-        told = read_end(folder)
-        if told is not None:
-            return told
+        known = read_end(folder)
+        if known is not None:
+            return known
         record = record_of(name_for(folder))
         if record is None:
-            return _end_without_container(folder, "what was known of its container is gone")
-        if record.address.is_local and _has_told(folder):
-            return _conclude(record, _end_by_launcher(record))
+            return end_without_container(folder, "what was known of its container is gone")
+        said = told(folder) if record.address.is_local else None
+        if said is not None:
+            return conclude(record, end_by_launcher(record, said))
         listed = look(record.address)
         if isinstance(listed, EngineError):
             return _alive(folder, f"its engine cannot be asked: {listed.message}")
@@ -163,14 +168,15 @@ class DockerBackend(Backend):
             return _alive(record.folder)
         if found and not record.address.is_local and not _files_of(record).fetch():
             return _alive(record.folder, _files_of(record).trouble)
-        if _has_told(record.folder):
-            return _conclude(record, _end_by_launcher(record))
+        said = told(record.folder)
+        if said is not None:
+            return conclude(record, end_by_launcher(record, said))
         if not found:
             detail = "its container was removed from outside before it had told its end"
-            return _conclude(record, _end_without_container(record.folder, detail))
-        if _claim(record.folder) is None:
+            return conclude(record, end_without_container(record.folder, detail))
+        if began(record.folder) is None:
             _take_over_log(record)
-        return _conclude(record, _end_by_engine(record, state))
+        return conclude(record, end_by_engine(record, state))
 
     # Ending
 
@@ -178,7 +184,7 @@ class DockerBackend(Backend):
         """Ask the engine to signal the launcher, which tells all; or to end the container."""
         folder = str(handle["folder"])
         record = record_of(name_for(folder))
-        if record is None or read_end(folder) or (record.address.is_local and _has_told(folder)):
+        if record is None or read_end(folder) or (record.address.is_local and told(folder)):
             return False
         record = record.but(asked=True)
         number = signal.SIGKILL if force else signal.SIGTERM
@@ -234,7 +240,7 @@ def _probe(address: Address) -> Probe:
         "live_restore": bool(info.get("LiveRestoreEnabled")),
         "memory_limits": bool(info.get("MemoryLimit")),
         "cpu_limits": bool(info.get("CpuCfsQuota")),
-        "gpus": _has_gpu_runtime(info),
+        "gpus": not engine.is_podman and _has_gpu_runtime(info),
         "cores": info.get("NCPU"),
         "memory": info.get("MemTotal"),
     }
@@ -274,6 +280,12 @@ def _made_or_found(engine: Engine, plan: ContainerPlan, body: object) -> tuple[s
 
 def _for_engine(plan: ContainerPlan, engine: Engine) -> dict[str, Any]:
     """The plan's container, fitted to what kind of engine this is."""
+    if engine.is_podman and "DeviceRequests" in plan.container["HostConfig"]:
+        # It would take the request, and start the job without a GPU.
+        raise ComputeTargetException(
+            "Podman gives no GPUs to containers that are made by its Docker API.",
+            "Use a Docker engine, or run it without a GPU: --gpus 0.",
+        )
     said = engine.info.get("SecurityOptions") or ()
     body, host = dict(plan.container), dict(plan.container["HostConfig"])
     if engine.is_rootless:
@@ -395,97 +407,10 @@ def _inspect(engine: Engine, container: str) -> Mapping[str, Any] | None:
     return found
 
 
-def _claim(folder: str) -> Mapping[str, Any] | None:
-    claim = layout.read_json(os.path.join(folder, layout.CLAIM))
-    return claim if isinstance(claim, Mapping) and "t" in claim else None
-
-
-def _since(folder: str) -> float | None:
-    claim = _claim(folder)
-    return float(claim["t"]) if claim else None
-
-
 def _alive(folder: str, detail: str = "") -> JobStatus:
-    since = _since(folder)
+    since = began(folder)
     phase = JobStatus.WAITING if since is None else JobStatus.RUNNING
     return JobStatus(phase, since, detail=detail)
-
-
-# Ends -----------------------------------------------------------------------------------------
-
-
-def _has_told(folder: str) -> bool:
-    return layout.read_json(os.path.join(folder, layout.EXIT)) is not None
-
-
-def _conclude(record: Record, status: JobStatus) -> JobStatus:
-    """Write the end down, which from here on does not change; a full disk may put that off."""
-    try:
-        write_end(record, status)
-    except OSError:
-        return status
-    return read_end(record.folder) or status
-
-
-def _end_by_launcher(record: Record) -> JobStatus:
-    """The end that the launcher wrote, and what lies behind it."""
-    told = layout.read_json(os.path.join(record.folder, layout.EXIT))
-    since, code, number = _since(record.folder), told["code"], told["signal"]
-    if told.get("out_of_memory"):
-        return JobStatus(JobStatus.ENDED, since, code, number, _out_of_memory(record))
-    if told.get("stopped") and not record.asked:
-        # However well it took it: it did not come to its own end.
-        code, number = (None, told["stopped"]) if code == 0 else (code, number)
-        return JobStatus(JobStatus.ENDED, since, code, number, _STOPPED)
-    return JobStatus(JobStatus.ENDED, since, code, number)
-
-
-def _end_by_engine(record: Record, state: Mapping[str, Any]) -> JobStatus:
-    """The end of a container whose launcher could not tell it, or that never had one."""
-    since = _since(record.folder)
-    outcome = layout.read_json(os.path.join(record.folder, layout.OUTCOME)) or {}
-    code, number = _told_apart(int(state["ExitCode"]))
-    detail = ""
-    if state.get("OOMKilled"):
-        detail = _out_of_memory(record)
-    elif number in (signal.SIGKILL, signal.SIGTERM) and not record.asked:
-        detail = _STOPPED
-    elif since is None:
-        detail = "before the script began"
-    if isinstance(outcome.get("code"), int):
-        # The program told its end itself, and something took the launcher away after that.
-        return JobStatus(JobStatus.ENDED, since, outcome["code"], None, detail)
-    return JobStatus(JobStatus.ENDED, since or _began(state), code, number, detail)
-
-
-def _end_without_container(folder: str, detail: str) -> JobStatus:
-    told = layout.read_json(os.path.join(folder, layout.EXIT)) or {}
-    code, number = told.get("code"), told.get("signal")
-    return JobStatus(JobStatus.ENDED, _since(folder), code, number, "" if told else detail)
-
-
-def _told_apart(status: int) -> tuple[int | None, int | None]:
-    """Exit code and signal from the one number that engines and shells have for both."""
-    return (None, status - 128) if 128 < status <= 128 + 64 else (status, None)
-
-
-def _began(state: Mapping[str, Any]) -> float | None:
-    """When a container without a claim was started, as far as the engine says."""
-    said = str(state.get("StartedAt") or "")[:19]
-    try:
-        began = datetime.fromisoformat(f"{said}+00:00").timestamp()
-    except ValueError:
-        return None
-    return began if began > 0 else None
-
-
-def _out_of_memory(record: Record) -> str:
-    if not record.memory:
-        return "its machine ran out of memory"
-    return (
-        f"out of memory: its limit is {record.memory / (1 << 20):.0f} MiB; "
-        "raise it with --mem, or the target's setting memory"
-    )
 
 
 def _take_over_log(record: Record) -> None:

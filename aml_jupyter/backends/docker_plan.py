@@ -58,14 +58,16 @@ now=$(date +%s) &&
   printf '{{"pid":%s,"started":null,"boot":"","t":%s}}' "$$" "$now" >"$claim"
 set +C
 exec </dev/null >>"$log" 2>&1
-trap 'kill -s TERM -- -1' TERM
+trap 'told=1; kill -s TERM -- -1' TERM
 /bin/sh -c "$4" &
-job=$!
-wait "$job"
-code=$?
-while kill -0 "$job" 2>/dev/null; do
-  wait "$job"
-  code=$?
+code=
+told=1
+while [ "$told" ]; do
+  told=
+  wait "$!"
+  ended=$?
+  # It may have ended just when the signal came, and is not told twice.
+  [ "$code" ] && [ "$ended" = 127 ] || code=$ended
 done
 exit "$code"
 """

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-_INIT = 1
+_INIT = "1"
 
 
-def processes_in(containers: Sequence[tuple[str, int | None]]) -> list[list[int]]:
+def processes_in(containers: Sequence[tuple[str, str]]) -> list[list[int]]:
     """The pids in each container, given by its id and its launcher's pid inside; in this order.
 
     Init process and launcher only wait and are left out. By one look at all processes: whose
@@ -23,7 +23,7 @@ def processes_in(containers: Sequence[tuple[str, int | None]]) -> list[list[int]
     for pid in _pids() if sought else ():
         groups = _text(f"/proc/{pid}/cgroup")
         for identity, (position, waiting) in sought.items():
-            if identity in groups and not waiting & set(_inside(pid)):
+            if identity in groups and _inside(pid) not in waiting:
                 found[position].append(pid)
     return found
 
@@ -33,14 +33,14 @@ def _pids() -> Iterator[int]:
         yield from (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
-def _inside(pid: int) -> list[int | None]:
-    """What a process is counted as in its own container; the init's 1 when it is gone."""
+def _inside(pid: int) -> str:
+    """What a process is counted as in its own container; as the init process when it is gone."""
     for line in _text(f"/proc/{pid}/status").splitlines():
         if line.startswith("State:") and line.split()[1] in "ZX":
-            return [_INIT]
+            return _INIT
         if line.startswith("NSpid:"):
-            return [int(line.split()[-1])]
-    return [_INIT]
+            return line.split()[-1]
+    return _INIT
 
 
 def _text(path: str) -> str:

@@ -109,9 +109,12 @@ def write_end(record: Record, status: JobStatus) -> None:
 
 
 def read_end(folder: str) -> JobStatus | None:
-    """How the container's job ended; None until that is written."""
+    """How the container's job ended; None until that is written. A job may write anything there."""
     facts = layout.read_json(os.path.join(folder, END))
     try:
-        return JobStatus(**facts["status"])
+        status = JobStatus(**facts["status"])
     except (KeyError, TypeError):
         return None
+    numbers = (status.since, status.code, status.signal)
+    fits = all(each is None or isinstance(each, (int, float)) for each in numbers)
+    return status if fits and status.ended and isinstance(status.detail, str) else None

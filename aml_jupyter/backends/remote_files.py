@@ -45,7 +45,6 @@ _FOLLOWED = (
     "azureml-logs", layout.METRICS, layout.LOGS, layout.OUTPUTS, layout.ARTIFACTS, layout.CHILDREN
 )  # fmt: skip
 _MIRRORED = (layout.OUTPUTS, layout.LOGS)
-_ENDS = (layout.CLAIM, layout.OUTCOME, layout.EXIT)
 _LARGEST_NOTE = 1 << 23
 _SINGLY = 50
 _NAMED = 3
@@ -200,6 +199,7 @@ class _Courier:
             self._finish(())
             return
         notes = self._notes()
+        self._place_notes(notes, (layout.CLAIM,))
         coming = Coming(self._place)
         for name in _FOLLOWED:
             there = self._take(coming, name)
@@ -207,10 +207,7 @@ class _Courier:
                 self._remove_all_but(name, there)
         self._take_work(coming, notes)
         self._take_events()
-        for path in _ENDS:
-            data = notes.get(posixpath.basename(path))
-            if data is not None:
-                self._place.receive(path, [data], time.time_ns(), 0o644)
+        self._place_notes(notes, (layout.OUTCOME, layout.EXIT))
         self._finish(coming.left_behind)
 
     def _is_there(self) -> bool:
@@ -227,6 +224,12 @@ class _Courier:
         with suppress(NotThere), self._archive("job") as pieces:
             found = small_files(pieces, _LARGEST_NOTE)
         return found
+
+    def _place_notes(self, notes: dict[str, bytes], paths: Sequence[str]) -> None:
+        for path in paths:
+            data = notes.get(posixpath.basename(path))
+            if data is not None:
+                self._place.receive(path, [data], time.time_ns(), 0o644)
 
     def _take(self, coming: Coming, path: str) -> set[str]:
         try:

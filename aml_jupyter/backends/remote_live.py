@@ -181,10 +181,13 @@ class _Conversation:
     def close(self) -> None:
         """Hang up, which the courier hears."""
         response = getattr(self._connection, "_response", None)
+        if response is not None:
+            # It has no body, and would put its connection back for others to use.
+            if response.raw.connection is not None:
+                response.raw.connection.close()
+            response.close()
         self._connection.close()
         self._socket.close()
-        if response is not None:
-            response.close()
 
     def frames(self, stop: threading.Event) -> Iterator[tuple[bytes, str, int, int, bytes]]:
         """What the courier sends, until it or its container ends, or ``stop`` is set."""

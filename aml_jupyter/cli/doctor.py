@@ -236,7 +236,10 @@ def _conda() -> Finding:
 
 
 def _environments() -> Finding:
-    built = cache.all_built()
+    try:
+        built = cache.all_built()
+    except OSError as error:
+        return Finding("environments", False, f"cannot be listed: {error.strerror}")
     size = shown_size(sum(each.size for each in built))
     kept = f"{len(built)} built ({size}), " if built else ""
     remedy = "Free some: `aml env prune` removes what is not used."

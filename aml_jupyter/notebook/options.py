@@ -38,34 +38,10 @@ def number(text: str) -> int:
     return int(text)
 
 
-@dataclass(frozen=True)
-class Option:
-    """One option. Without ``metavar`` it is a switch; ``many`` may be given again and again."""
-
-    flags: str
-    metavar: str
-    help: str
-    read: Callable[[str], object] = str
-    many: bool = False
-    source: str = ""
-
-    @property
-    def names(self) -> list[str]:
-        """All its spellings."""
-        return self.flags.split("/")
-
-    @property
-    def key(self) -> str:
-        """The name its value goes by: ``dry_run`` for ``--dry-run``."""
-        return self.names[-1].lstrip("-").replace("-", "_")
-
-
-TARGET = Option("-t/--target", "TARGET", "where to run; `local` if not said", source="targets")
 EXPERIMENT = Option(
     "-e/--experiment", "NAME", "the experiment; named after the notebook if not said",
     source="experiments",
 )  # fmt: skip
-ENV = Option("--env", "ENV", "a Python interpreter, or the name of an environment", source="paths")
 SOURCE = Option("--source", "DIR", "take this folder along; it becomes the working directory",
                 source="paths")  # fmt: skip
 TIMEOUT = Option("--timeout", "TIME", "cancel the run after 90s, 30m, 2h or 1d", parse_duration)
@@ -77,168 +53,15 @@ QUIET = Option("--quiet", "", "one line that follows the state, instead of the l
 DRY_RUN = Option("--dry-run", "", "show what would be captured and done, and do nothing")
 HELP = Option("-h/--help", "", "show this help")
 
-_COMMON = (TARGET, EXPERIMENT, ENV, SOURCE, TIMEOUT, TAG, AS, NAME, WAIT, QUIET, DRY_RUN, HELP)
+_COMMON = (
+    EXPERIMENT, *run_options.OPTIONS, SOURCE, TIMEOUT, TAG, AS, NAME, WAIT, QUIET, DRY_RUN, HELP
+)  # fmt: skip
 _WITH = Option(
     "--with", "VAR,…", "send these variables pickled", names, many=True, source="variables"
 )
 _OUT = Option("--out", "VAR,…", "bring these variables back when the run completes", names,
               many=True)  # fmt: skip
 _LAST = "the last run of this notebook if none is named"
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """The values of the options by key, the words that are none, and what came after ``--``."""
-
-    values: Mapping[str, object]
-    words: Sequence[str]
-    arguments: Sequence[str]
-
-    def text(self, key: str) -> str | None:
-        """The value of an option that is text; None if not given."""
-        value = self.values.get(key)
-        return None if value is None else str(value)
-
-    def given(self, key: str) -> bool:
-        """Whether a switch is on."""
-        return bool(self.values.get(key))
-
-    def many(self, key: str) -> list[object]:
-        """All values of an option that may be repeated, lists of lists flattened."""
-        found: list[object] = []
-        for value in self.values.get(key, ()):  # type: ignore[attr-defined]
-            found += value if isinstance(value, list) else [value]
-        return found
-
-    def count(self, key: str) -> int | None:
-        """The value of an option that is a number; None if not given."""
-        value = self.values.get(key)
-        return value if isinstance(value, int) else None
-
-
-@dataclass(frozen=True)
-class Command:
-    """A magic as its user sees it: a line that says what it is for, words, options, examples."""
-
-    name: str
-    summary: str
-    words: str = ""
-    options: Sequence[Option] = ()
-    arguments: bool = False
-    most: int = 0
-    source: str = ""
-    examples: Sequence[str] = field(default=())
-
-    def usage(self) -> str:
-        """The help text, for ``?`` and ``--help``."""
-        rest = [self.words, "[options]" if self.options else "", "[-- arguments]" * self.arguments]
-        lines = [self.summary, "", "  " + " ".join([self.name, *filter(None, rest)])]
-        if self.options:
-            lines += ["", "Options:", *_aligned(self.options)]
-        if self.examples:
-            lines += ["", "Examples:", *(f"  {line}" for line in self.examples)]
-        return "\n".join(lines)
-
-    def parse(self, line: str) -> Parsed:
-        """What a line says; :class:`UserErrorException` for what it cannot mean."""
-        tokens = self._split(line)
-        arguments: list[str] = []
-        if "--" in tokens:
-            dashes = tokens.index("--")
-            tokens, arguments = tokens[:dashes], tokens[dashes + 1 :]
-            self._check_arguments(arguments)
-        values: dict[str, object] = {}
-        words = []
-        while tokens:
-            token = tokens.pop(0)
-            if token.startswith("-") and token != "-":
-                self._take(token, tokens, values)
-            else:
-                words.append(token)
-        if len(words) > self.most:
-            raise self._too_many(words)
-        return Parsed(values, words, arguments)
-
-    def option(self, flag: str) -> Option | None:
-        """The option with this spelling."""
-        return next((option for option in self.options if flag in option.names), None)
-
-    def flags(self) -> Iterator[str]:
-        """Every spelling of every option."""
-        for option in self.options:
-            yield from option.names
-
-    def _take(
-        self, token: str, tokens: list[str], values: dict[str, list[object] | object]
-    ) -> None:
-        flag, equals, value = token.partition("=")
-        option = self.option(flag)
-        if option is None:
-            raise self._unknown(flag)
-        if not option.metavar:
-            if equals:
-                raise UserErrorException(f"{flag} takes no value.", f"Write {flag} alone.")
-            values[option.key] = True
-            return
-        if not equals:
-            if not tokens or self.option(tokens[0]):
-                raise UserErrorException(
-                    f"{flag} needs a value.", f"{flag} {option.metavar}: {option.help}."
-                )
-            value = tokens.pop(0)
-        try:
-            read = option.read(value)
-        except ValueError as error:
-            raise UserErrorException(
-                f"{flag} {value!r} is not understood: {error}.",
-                f"{flag} {option.metavar}: {option.help}.",
-            ) from None
-        if option.many:
-            found = values.setdefault(option.key, [])
-            assert isinstance(found, list)
-            found.append(read)
-        else:
-            values[option.key] = read
-
-    def _unknown(self, flag: str) -> UserErrorException:
-        close = difflib.get_close_matches(flag, list(self.flags()), 2, 0.65)
-        message = f"{self.name} has no option {flag}."
-        if close:
-            hint = f"Did you mean {' or '.join(close)}?"
-        else:
-            hint = f"It has {', '.join(o.names[-1] for o in self.options)}." if self.options else ""
-        if self.arguments:
-            hint += f" Arguments for the script come after `--`: -- {flag} …"
-        return UserErrorException(message, hint.strip() or f"See {self.name}? for help.")
-
-    def _too_many(self, words: Sequence[str]) -> UserErrorException:
-        extra = words[self.most]
-        hint = f"See {self.name}? for help."
-        if self.arguments:
-            hint = f"Arguments for the script come after `--`: -- {extra}"
-        return UserErrorException(f"{self.name} does not know what to do with {extra!r}.", hint)
-
-    def _split(self, text: str) -> list[str]:
-        try:
-            return shlex.split(text)
-        except ValueError as error:
-            raise UserErrorException(
-                f"{self.name} cannot read its options: {str(error).lower()}.",
-                "Close the quotation mark, or put a backslash before it.",
-            ) from None
-
-    def _check_arguments(self, arguments: Sequence[str]) -> None:
-        if arguments and not self.arguments:
-            raise UserErrorException(
-                f"{self.name} takes no arguments after `--`.", f"See {self.name}? for help."
-            )
-
-
-def _aligned(options: Sequence[Option]) -> Iterator[str]:
-    lefts = [f"{', '.join(o.names)} {o.metavar}".rstrip() for o in options]
-    width = max(map(len, lefts))
-    for left, option in zip(lefts, options, strict=True):
-        yield f"  {left:{width}}  {option.help}"
 
 
 RUN_CELL = Command(
@@ -316,20 +139,3 @@ HELP_COMMAND = Command("%aml", "List the magics of aml_jupyter.", options=(HELP,
 
 COMMANDS = (RUN_CELL, RUN_SCRIPT, RUNS, ATTACH, LOGS, CANCEL, COMPARE, HELP_COMMAND)
 """Every magic there is."""
-
-
-def completions(
-    command: Command, line: str, symbol: str, ask: Callable[[str], Sequence[str]]
-) -> list[str]:
-    """What may stand where the cursor is; ``ask`` knows targets, experiments, runs and so on."""
-    before = line[: len(line) - len(symbol)] if symbol and line.endswith(symbol) else line
-    if re.search(r"(^|\s)--\s", before):
-        return []
-    previous = before.split()[-1] if before.split() else ""
-    option = command.option(previous)
-    if option is not None and option.metavar:
-        return sorted(ask(option.source)) if option.source else []
-    if symbol.startswith("-"):
-        return sorted(command.flags())
-    words = sorted(ask(command.source)) if command.source else []
-    return words if symbol else [*words, *command.flags()]

@@ -36,9 +36,10 @@ _hinted: set[str] = set()
 class MMLBaseEstimator:
     """A script, its parameters and its packages, for ``Experiment.submit``.
 
-    It is what all estimators have in common, under v1's name for it. Besides what is named here it takes what :class:`Surroundings` lists: ``pip_packages``,
-    ``conda_packages``, ``custom_docker_image`` and so on, or instead of these an
-    ``environment_definition``. :attr:`run_config` may be changed until submission.
+    It is what all estimators have in common, under v1's name for it. Besides what is named here
+    it takes what :class:`Surroundings` lists: ``pip_packages``, ``conda_packages``,
+    ``custom_docker_image`` and so on, or instead of these an ``environment_definition``.
+    :attr:`run_config` may be changed until submission.
     """
 
     def __init__(
@@ -249,7 +250,7 @@ class TensorFlow(_OfFramework):
 
 
 class Chainer(_OfFramework):
-    """An estimator with Chainer; see :class:`MMLBaseEstimator`. For GPUs add ``cupy`` of your CUDA."""
+    """An estimator with Chainer; see :class:`MMLBaseEstimator`. GPUs need ``cupy`` besides."""
 
     FRAMEWORK_NAME = "Chainer"
     DEFAULT_VERSION = framework_versions(FRAMEWORK_NAME)[-1]

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
@@ -13,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from .conda import CondaDependencies
-from .requirements import masked_credentials, pip_name
+from .requirements import pip_name, without_credentials
 
 # Our own package travels with every job, and pip is no part of what a script imports.
 _NOT_NEEDED = ("aml-jupyter", "pip")
@@ -94,13 +95,16 @@ def _of_conda(prefix: Path) -> InstalledPackages:
     records = sorted(_conda_records(prefix), key=lambda record: record["name"])
     python = next((r["version"] for r in records if r["name"] == "python"), None)
     dependencies = CondaDependencies.create(pip_packages=[], python_version=python)
+    if python is None:
+        dependencies.remove_conda_package("python")
     for known in list(dependencies.conda_channels):
         dependencies.remove_channel(known)
     for record in records:
-        # Conda's virtual packages stand for the machine and cannot be installed.
-        if record["name"] != "python" and not record["name"].startswith("__"):
+        if record["name"] != "python":
             dependencies.add_conda_package(f"{record['name']}={record['version']}")
-    for channel in dict.fromkeys(record["channel"] for record in records if record["channel"]):
+    # The channel that most of them came from is the one that goes first.
+    channels = Counter(record["channel"] for record in records if record["channel"])
+    for channel, _ in channels.most_common():
         dependencies.add_channel(channel)
     places = [str(place) for place in prefix.glob("lib/python3*/site-packages")]
     by_pip = [each for each in distributions(path=places) if _installer(each) != "conda"]
@@ -116,17 +120,20 @@ def _conda_records(prefix: Path) -> Iterator[dict[str, str]]:
             name, version = str(record["name"]), str(record["version"])
         except (OSError, ValueError, KeyError, TypeError):
             continue  # a record that conda itself could not read either
-        yield {"name": name, "version": version, "channel": _channel(record)}
+        # Conda's virtual packages stand for the machine and cannot be installed.
+        if not name.startswith("__"):
+            yield {"name": name, "version": version, "channel": _channel(record)}
 
 
 def _channel(record: dict[str, object]) -> str:
     """The channel's short name for Anaconda's own hosts, else its address, without a token."""
-    address = str(record.get("channel") or "")
+    address = str(record.get("channel") or "").removesuffix("/")
+    address = address.removesuffix(f"/{record.get('subdir') or 'noarch'}")
     parts = urlsplit(address)
-    path = parts.path.strip("/").removesuffix("/" + str(record.get("subdir") or "noarch"))
     if parts.hostname in ("conda.anaconda.org", "repo.anaconda.com"):
+        path = parts.path.strip("/")
         return "defaults" if path.startswith("pkgs/") else path
-    return masked_credentials(address.removesuffix("/" + str(record.get("subdir") or "noarch")))
+    return without_credentials(address)
 
 
 def _of_pip(found: Iterable[Distribution]) -> tuple[list[str], tuple[str, ...]]:

@@ -57,6 +57,11 @@ def masked_credentials(text: str) -> str:
     return text
 
 
+def without_credentials(url: str) -> str:
+    """The address without user, password and token: others put in their own."""
+    return re.sub(r"(://[^\s/]+)/t/[^\s/]+", r"\1", re.sub(r"(://)[^\s/@]+@", r"\1", url))
+
+
 def read_requirements(path: str | os.PathLike[str]) -> list[str]:
     """The entries of a pip requirements file; files that it includes with ``-r`` are followed."""
     return _read_requirements(os.path.abspath(os.fspath(path)), ())

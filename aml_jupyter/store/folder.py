@@ -165,8 +165,14 @@ class WorkspaceFolder:
 
         Nobody else who edits it this way gets in between.
         """
-        with locked(self.root / "targets.lock"):
-            write_text(self.targets_file, edit(read_text(self.targets_file)))
+        try:
+            with locked(self.root / "targets.lock"):
+                write_text(self.targets_file, edit(read_text(self.targets_file)))
+        except PermissionError as error:
+            raise UserErrorException(
+                f"{self.targets_file} cannot be changed: {error.strerror}.",
+                f"Get permission to write to {self.root}.",
+            ) from error
 
 
 def project_for(start: Path) -> Path:

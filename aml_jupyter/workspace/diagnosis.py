@@ -57,7 +57,7 @@ def about_target(entry: Entry) -> Iterator[Finding]:
     if not probe.usable:
         # A kind of target that nobody has asked for may well be missing.
         works = None if not entry.lines and not essential else False
-        yield Finding(label, works, probe.reason, _sentence(probe.remedy), essential)
+        yield Finding(label, works, probe.reason, to_use_it(probe), essential)
         return
     yield Finding(label, True, _said(place, probe) or entry.kind, essential=essential)
     yield from (Finding(label, None, note) for note in place.notes)
@@ -65,8 +65,10 @@ def about_target(entry: Entry) -> Iterator[Finding]:
         yield from _about_engine(label, place, probe)
 
 
-def _sentence(remedy: str) -> str:
-    return f"To use it, {remedy}." if remedy[:1].islower() else remedy
+def to_use_it(probe: Probe) -> str:
+    """What would make a backend usable, as a sentence; probes may tell it as half of one."""
+    remedy = probe.remedy
+    return f"To use it, {remedy.rstrip('.')}." if remedy[:1].islower() else remedy
 
 
 def _said(place: Placement, probe: Probe) -> str:

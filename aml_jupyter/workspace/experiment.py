@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserErrorException
 from ..job import layout
 from ..job.run import interactive_request, start_interactive, text_values
-from ..spec import Resources, ScriptRunConfig, Source
+from ..spec import MMLBaseEstimator, Resources, ScriptRunConfig, Source
 from ..store import Query, snapshots
 from ..store.objects import Objects
 from . import submission
 from .run import InteractiveRun, Run, open_in, select
 
 if TYPE_CHECKING:
-    from ..spec.estimators import MMLBaseEstimator
     from .run import Wanted
     from .workspace import Workspace
 
@@ -87,13 +86,14 @@ class Experiment:
         this run only. ``script_params`` take the place of those of an estimator.
         """
         return self._submit(
-            _script_run_config(config, script_params),
+            config,
             tags,
             run_id=run_id,
             display_name=display_name,
             source=source,
             resources=resources,
             options=options,
+            script_params=script_params,
         )
 
     def plan(
@@ -103,12 +103,15 @@ class Experiment:
         **details: Any,
     ) -> submission.Submission:
         """What :meth:`submit` would do, checked but not done; print it."""
-        config = _script_run_config(config, details.pop("script_params", None))
+        script_params = details.pop("script_params", None)
+        if isinstance(config, MMLBaseEstimator):
+            details["liked_gpus"] = config.resources.gpus
+        config = _script_run_config(config, script_params)
         return submission.plan(self._workspace.folder, self.name, config, tags, **details)
 
     def _submit(
         self,
-        config: ScriptRunConfig,
+        config: ScriptRunConfig | MMLBaseEstimator,
         tags: Mapping[str, Any] | None = None,
         *,
         run_id: str | None = None,
@@ -275,7 +278,7 @@ class Experiment:
 
 def _script_run_config(config: Any, script_params: Mapping[str, Any] | None) -> Any:
     """What an estimator means; anything else is for the submission to judge."""
-    if hasattr(config, "to_script_run_config"):
+    if isinstance(config, MMLBaseEstimator):
         return config.to_script_run_config(script_params)
     if script_params is not None:
         raise UserErrorException(

@@ -11,7 +11,8 @@ from ..errors import ComputeTargetException, RunConfigurationException
 from ..runner import Ask, impossible_here
 from ..spec import Resources, RunConfiguration
 from ..store import WorkspaceFolder
-from .compute import LOCAL, entry_of, placement
+from .compute import LOCAL, entry_of, gpus_here, placement
+from .diagnosis import to_use_it
 from .target_settings import POOL
 
 SLOTS_VARIABLE = "AML_SLOTS"
@@ -53,27 +54,41 @@ def place(
     config: RunConfiguration,
     resources: Resources | None = None,
     options: Mapping[str, object] | None = None,
+    liked_gpus: int | None = None,
 ) -> Place:
-    """Where the run of that configuration goes; an error when it cannot go there."""
+    """Where the run of that configuration goes; an error when it cannot go there.
+
+    ``liked_gpus`` are for a run that asks for none itself: as many of them as there are.
+    """
     target, target_kind = placement(folder, config.target), entry_of(folder, config.target).kind
     goes_in = target.backend == LOCAL and _asks_for_container(config, target_kind)
     kind = CONTAINERS if goes_in else target.backend
     settings = {**target.options, **_docker_options(config), **(options or {})}
     wanted = resources or Resources()
+    notes = [*target.notes, *_notes(config, kind)]
     if wanted.gpus is None:
-        wanted = replace(wanted, gpus=target.gpus)
+        gpus, note = _as_there_are(liked_gpus) if liked_gpus else (target.gpus, "")
+        wanted = replace(wanted, gpus=gpus)
+        notes += [note] if note else []
     probe = backend(kind).probe(settings)
     if not probe.usable:
         raise ComputeTargetException(
             f"Target {config.target} cannot be used here: {probe.reason}.",
-            f"To use it, {probe.remedy}.",
+            to_use_it(probe),
         )
     is_here = bool(probe.facts.get("is_here", True))
     if is_here:
         _refuse_impossible(wanted)
     slots = target.slots or _slots(folder)
-    notes = (*target.notes, *_notes(config, kind))
-    return Place(kind, target_kind, target.pool, slots, settings, wanted, is_here, notes)
+    return Place(kind, target_kind, target.pool, slots, settings, wanted, is_here, tuple(notes))
+
+
+def _as_there_are(liked: int) -> tuple[int, str]:
+    """So many GPUs, or those that there are, and what to say of that."""
+    there = gpus_here()
+    if there is None or there >= liked:
+        return liked, ""
+    return there, f"It would use {liked} GPU(s); this machine has {there or 'none'}."
 
 
 def _asks_for_container(config: RunConfiguration, target_kind: str) -> bool:

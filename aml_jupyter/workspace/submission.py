@@ -130,10 +130,12 @@ def plan(
     parent: str | None = None,
     resources: Resources | None = None,
     options: Mapping[str, object] | None = None,
+    liked_gpus: int | None = None,
 ) -> Submission:
     """Check everything that can be checked without changing anything.
 
-    ``options`` are settings of the run's target that hold for this run only.
+    ``options`` are settings of the run's target that hold for this run only; ``liked_gpus`` are
+    asked for as far as there are any.
     """
     if not isinstance(config, ScriptRunConfig):
         raise AzureMLException(
@@ -143,7 +145,7 @@ def plan(
         config.check()
     effective = config.effective()
     _refuse_several_processes(effective)
-    where = place(folder, effective, resources, options)
+    where = place(folder, effective, resources, options, liked_gpus)
     environment = resolve(
         effective.environment,
         container=where.is_container,

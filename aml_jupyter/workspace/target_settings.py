@@ -132,7 +132,7 @@ COMMON: Mapping[str, Setting] = {
 """What any target may say."""
 
 POOL_SETTINGS: Mapping[str, Setting] = {
-    "vm_size": Setting("Machine size as v1 names it; GPU sizes ask for GPUs.", text, "STANDARD_NC6"),
+    "vm_size": Setting("A machine size of v1; GPU sizes ask for GPUs.", text, "STANDARD_NC6"),
     "vm_priority": Setting("`dedicated` or `lowpriority`; kept for programs that ask.", priority),
     "min_nodes": Setting("How many nodes are always said to be there.", count, "0"),
     "max_nodes": Setting("How many runs may go at once there.", slots, "4"),

@@ -61,6 +61,7 @@ class OwnEngine(Engine):
         assert len(str(folder)) < 50, f"{folder} is too long a path for an engine's sockets"
         super().__init__(f"unix://{folder}/docker.sock")
         self.folder = folder
+        self.listens = tuple(listen)
         self._inside = tuple(inside)
         self._process: subprocess.Popen[bytes] | None = None
         data = folder / "data"
