@@ -649,6 +649,7 @@ def test_leased_gpus_are_requested_and_their_lack_is_a_clear_error(
 
 @pytest.mark.slow
 @pytest.mark.service("podman")
+@calls_in_vain
 def test_podman_which_would_start_without_the_gpus_is_refused(make: Make) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="aml-pm-") as place,

@@ -156,6 +156,14 @@ def test_the_board_tells_who_has_what_and_who_waits_for_what() -> None:
     assert abs(waiting["expected"] - time.time() - 60) < 5
 
 
+def test_who_waits_for_an_environment_is_told_so() -> None:
+    board = Board(home().make())
+    board.show(FOUR, {}, [], [replace(on_board("first"), state="Preparing")], {})
+    content = read(home())
+    assert content is not None
+    assert content["waiting"][0]["why"] == "its environment is being built"
+
+
 def test_what_has_not_changed_is_not_written_again() -> None:
     board, path = Board(home().make()), home().state / "board.json"
     runs = [on_board("first"), on_board("second")]
@@ -372,7 +380,7 @@ def test_aml_queue_works_without_a_runner(
     assert "no runner is alive" in next(line for line in out.splitlines() if second.id in line)
     assert first.id in out
     assert "No runner is alive; this is how the last one left it" in err
-    assert position_of(second.id) is None
+    until(lambda: position_of(second.id) is None)
 
 
 def test_an_empty_queue_is_told_in_a_word(capsys: pytest.CaptureFixture[str]) -> None:

@@ -328,7 +328,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_environment(
     ws: Workspace, small_disk: Path
 ) -> None:
     with_packages("mine", "numpy").register(ws)
-    large = with_packages("mine", *(f"package-{number}==1.0" for number in range(9999)))
+    large = Environment.from_dockerfile("mine", "FROM x\n" + "RUN true\n" * 20_000)
     with fails(StorageFullError, "No room left"):
         large.register(ws)
     assert ws.environment_registry.versions("mine") == ["1"]
@@ -379,9 +379,9 @@ def offline(name: str, *packages: str) -> Environment:
 
 def test_a_wheel_of_ones_own_is_kept_and_installed(ws: Workspace, tmp_path: Path) -> None:
     given = wheel(tmp_path / "a folder", "greet", "1.0")
-    address = Environment.add_private_pip_wheel(ws, given)
+    line = Environment.add_private_pip_wheel(ws, given)
     given.unlink()
-    details = offline("mine", address).build_local(ws, useDocker=False)
+    details = offline("mine", line).build_local(ws, useDocker=False)
     assert isinstance(details, ImageBuildDetails)
     assert details.status == "Succeeded"
     assert says(details.interpreter, "import greet; print(greet.VERSION)") == "1.0"
@@ -389,11 +389,11 @@ def test_a_wheel_of_ones_own_is_kept_and_installed(ws: Workspace, tmp_path: Path
 
 def test_a_wheel_is_replaced_only_when_that_is_asked_for(ws: Workspace, tmp_path: Path) -> None:
     given = wheel(tmp_path / "one", "greet", "1.0")
-    address = Environment.add_private_pip_wheel(ws, given)
+    line = Environment.add_private_pip_wheel(ws, given)
     with fails(UserErrorException, given.name, "exist_ok=True"):
         Environment.add_private_pip_wheel(ws, given)
     given.write_bytes(b"other")
-    assert Environment.add_private_pip_wheel(ws, given, exist_ok=True) == address
+    assert Environment.add_private_pip_wheel(ws, given, exist_ok=True) == line
     assert (ws.folder.root / "wheels" / given.name).read_bytes() == b"other"
     with fails(UserErrorException, "no file"):
         Environment.add_private_pip_wheel(ws, tmp_path / "none-1-py3-none-any.whl")

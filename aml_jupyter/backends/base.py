@@ -125,7 +125,7 @@ class JobStatus:
 
 
 class Backend(ABC):
-    """Six questions; and two that a backend may leave open: ``processes`` and ``release``.
+    """Six questions, and some that a backend may leave open.
 
     ``submit`` may be repeated for the same run after a crash and must then find the job that
     is there rather than start a second one. ``cancel`` of a job that is over changes nothing.
@@ -164,6 +164,14 @@ class Backend(ABC):
     @abstractmethod
     def read(self, handle: Handle, path: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
         """Bytes of a file of the run, from ``offset``; empty when there are none (yet)."""
+
+    def merge(self, target: Mapping[str, object], run: Mapping[str, object]) -> dict[str, object]:
+        """The settings of a target with those that hold for one run only."""
+        return {**target, **run}
+
+    def gpus_in(self, options: Mapping[str, object]) -> int | None:
+        """How many GPUs the settings ask for; None where they say nothing of it."""
+        return None
 
     def release(self, handle: Handle) -> None:  # noqa: B027 - most backends keep nothing
         """Let go of what the backend keeps for a job that is over: its files are safe now.

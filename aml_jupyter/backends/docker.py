@@ -31,7 +31,7 @@ from ..errors import AmlError, ComputeTargetException
 from ..home import home
 from ..job import events, layout
 from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe
-from .docker_arguments import ARGUMENTS, read_settings
+from .docker_arguments import ARGUMENTS, gpus_in, read_settings
 from .docker_ends import (
     began,
     conclude,
@@ -40,11 +40,11 @@ from .docker_ends import (
     end_without_container,
     told,
 )
-from .docker_options import SETTINGS
+from .docker_options import SETTINGS, merged
 from .docker_plan import FOLDER, HOME, ContainerPlan, name_for, plan_for
 from .docker_processes import processes_in
 from .docker_record import Record, all_records, read_end, record_of, write_end
-from .local import read_below
+from .files import read_below
 from .processes import end
 
 if TYPE_CHECKING:
@@ -83,6 +83,14 @@ class DockerBackend(Backend):
             probe = _probe(address)
             self._probed[address] = (time.monotonic() + _PROBED_FOR, probe)
         return probe
+
+    def merge(self, target: Mapping[str, object], run: Mapping[str, object]) -> dict[str, object]:
+        """The settings of both; what is a list or a mapping in both is joined."""
+        return merged(target, run)
+
+    def gpus_in(self, options: Mapping[str, object]) -> int | None:
+        """What ``--gpus`` among v1's Docker arguments says."""
+        return gpus_in(options)
 
     def plan(self, job: Job) -> ContainerPlan:
         """What the engine would be told; it is not asked."""

@@ -12,6 +12,7 @@ from ..job import layout
 from ..job.launch import CONTAINED
 from ..job.process import identity, is_alive
 from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, expand, run_variables
+from .files import read_below
 from .processes import end, processes_of, processes_of_each, wake
 
 _NOT_FOR_JOBS = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JPY_INTERRUPT_EVENT", CONTAINED)
@@ -153,16 +154,6 @@ class LocalBackend(Backend):
         if process is not None and process.poll() is not None and _has_told(folder):
             del self._started[folder]
         return process
-
-
-def read_below(folder: str, path: str, offset: int, limit: int) -> bytes:
-    """Bytes of a file in a run's folder; empty when there are none (yet)."""
-    try:
-        with open(os.path.join(folder, layout.artifact_name(path)), "rb") as file:
-            file.seek(offset)
-            return file.read(limit)
-    except (FileNotFoundError, IsADirectoryError):
-        return b""
 
 
 def _has_told(folder: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import StorageFullError
 from ..home import Home
-from ..job import layout, process
+from ..job import layout, process, states
 from ..spec import RunRequest
 from .forecast import Coming, Durations, Going, forecast
 from .leases import Gpu, Lease, Machine, Wish
@@ -19,6 +19,7 @@ from .leases import Gpu, Lease, Machine, Wish
 BOARD, DURATIONS = "board.json", "durations.json"
 FORMAT = 1
 
+_BUILT = "its environment is being built"
 _LOADS_EVERY = 5.0
 _FORECAST_EVERY = 30.0
 _LARGEST_SHARE = 0.02
@@ -144,7 +145,7 @@ class Board:
             "waiting": [
                 {
                     **run.to_json(),
-                    "why": reasons.get(run.key, ""),
+                    "why": reasons.get(run.key, _BUILT if run.state == states.PREPARING else ""),
                     "expected": expected.get(run.key),
                 }
                 for run in waiting

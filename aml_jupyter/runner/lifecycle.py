@@ -226,7 +226,8 @@ class ActiveRun:
         for event in new:
             facts.apply(event)
         if facts.handle is not None:
-            self._handle = facts.handle
+            # A job may write events, too, but not which run this is.
+            self._handle = {**facts.handle, "folder": self.folder}
         elif self.backend.starts_at_once and os.path.exists(self._path(layout.CLAIM)):
             self._handle = {"folder": self.folder}
         if self._handle is not None or facts.status == states.STARTING:

@@ -7,7 +7,6 @@ Magics are made of them, and what `aml` and the magics have in common. A mistake
 from __future__ import annotations
 
 import difflib
-import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,7 +68,10 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Command:
-    """A magic as its user sees it: a line that says what it is for, words, options, examples."""
+    """A command as its user sees it: a line that says what it is for, words, options, examples.
+
+    ``sources`` name what completes each of its words; the last one stands for all further ones.
+    """
 
     name: str
     summary: str
@@ -78,7 +80,7 @@ class Command:
     arguments: bool = False
     least: int = 0
     most: int = 0
-    source: str = ""
+    sources: Sequence[str] = ()
     examples: Sequence[str] = field(default=())
 
     def usage(self) -> str:
@@ -124,6 +126,17 @@ class Command:
         """Every spelling of every option."""
         for option in self.options:
             yield from option.names
+
+    def source_after(self, words: Sequence[str]) -> str:
+        """What completes the word that comes after these; empty when nothing does."""
+        plain = 0
+        for at, word in enumerate(words):
+            option = self.option(words[at - 1]) if at else None
+            is_value = option is not None and bool(option.metavar)
+            plain += not word.startswith("-") and not is_value
+        if not self.sources or plain >= self.most:
+            return ""
+        return self.sources[min(plain, len(self.sources) - 1)]
 
     def _take(
         self, token: str, tokens: list[str], values: dict[str, list[object] | object]
@@ -204,21 +217,69 @@ def _aligned(options: Sequence[Option]) -> Iterator[str]:
         yield f"  {left:{width}}  {option.help}"
 
 
-def completions(
-    command: Command, line: str, symbol: str, ask: Callable[[str], Sequence[str]]
-) -> list[str]:
-    """What may stand where the cursor is; ``ask`` knows targets, experiments, runs and so on.
+HELP = Option("-h/--help", "", "show this help")
 
-    ``line`` is what stands before the cursor, ``symbol`` the word that it ends with.
-    """
+
+@dataclass(frozen=True)
+class Group:
+    """A command whose first word says what to do; the rest is for the command of that word."""
+
+    name: str
+    summary: str
+    commands: Mapping[str, Command]
+    usual: str
+
+    def usage(self) -> str:
+        """The help text: all that it can do."""
+        width = max(map(len, self.commands))
+        lines = [f"  {word:{width}}  {each.summary}" for word, each in self.commands.items()]
+        what = f"  {self.name} {'|'.join(self.commands)} …"
+        return "\n".join([self.summary, "", what, "", *lines, "", self._more()])
+
+    def _more(self) -> str:
+        return f"`{self.name} {next(iter(self.commands))} --help` explains one of them."
+
+    def command(self, words: Sequence[str]) -> tuple[Command | None, Sequence[str]]:
+        """The command that the words are for, and the rest of them; None when help is wanted."""
+        if words and words[0] in HELP.names:
+            return None, words[1:]
+        if not words or words[0].startswith("-"):
+            return self.commands[self.usual], words
+        if words[0] not in self.commands:
+            close = difflib.get_close_matches(words[0], list(self.commands), 2, 0.6)
+            hint = f"Did you mean {' or '.join(close)}?" if close else f"It can {self._words()}."
+            raise UserErrorException(f"{self.name} cannot {words[0]!r}.", hint)
+        return self.commands[words[0]], words[1:]
+
+    def _words(self) -> str:
+        return ", ".join(self.commands)
+
+
+Ask = Callable[[str], Sequence[str]]
+"""Answers with all words of one kind: targets, experiments, runs and so on."""
+
+
+def completions(what: Command | Group, line: str, symbol: str, ask: Ask) -> list[str]:
+    """What may stand at the cursor; ``line`` is all before it, ``symbol`` the word it ends with."""
     before = line[: len(line) - len(symbol)] if symbol and line.endswith(symbol) else line
-    if re.search(r"(^|\s)--\s", before):
+    return offered(what, before.split()[1:], symbol, ask)
+
+
+def offered(what: Command | Group, before: Sequence[str], symbol: str, ask: Ask) -> list[str]:
+    """What may stand after these words; ``symbol`` is what is typed of it already."""
+    if isinstance(what, Group):
+        if not before:
+            return [*what.commands, *HELP.names] if symbol else list(what.commands)
+        if before[0] not in what.commands:
+            return []
+        return offered(what.commands[before[0]], before[1:], symbol, ask)
+    if "--" in before:
         return []
-    previous = before.split()[-1] if before.split() else ""
-    option = command.option(previous)
+    option = what.option(before[-1]) if before else None
     if option is not None and option.metavar:
         return sorted(ask(option.source)) if option.source else []
     if symbol.startswith("-"):
-        return sorted(command.flags())
-    words = sorted(ask(command.source)) if command.source else []
-    return words if symbol else [*words, *command.flags()]
+        return sorted(what.flags())
+    source = what.source_after(before)
+    words = sorted(ask(source)) if source else []
+    return words if symbol else [*words, *what.flags()]

@@ -185,7 +185,7 @@ class EnvironmentRegistry:
     # Files that environments need
 
     def keep_wheel(self, path: str | os.PathLike[str], exist_ok: bool = False) -> str:
-        """Keep a copy of a wheel; returns its address, which pip takes as a requirement."""
+        """Keep a copy of a wheel; returns its path, which pip takes as a requirement."""
         wheel = Path(path)
         if not wheel.is_file() or not _WHEEL.fullmatch(wheel.name):
             raise UserErrorException(
@@ -202,7 +202,7 @@ class EnvironmentRegistry:
             aside = kept.with_name(_ASIDE + wheel.name)
             shutil.copyfile(wheel, aside)
             aside.replace(kept)
-        return kept.as_uri()
+        return str(kept)
 
     def keep_build_context(self, path: str | os.PathLike[str]) -> str:
         """Keep a copy of a folder for building images; returns where it is."""

@@ -63,14 +63,19 @@ def place(
     target, target_kind = placement(folder, config.target), entry_of(folder, config.target).kind
     goes_in = target.backend == LOCAL and _asks_for_container(config, target_kind)
     kind = CONTAINERS if goes_in else target.backend
-    settings = {**target.options, **_docker_options(config), **(options or {})}
+    place_of = backend(kind)
+    settings = place_of.merge(
+        target.options, place_of.merge(_docker_options(config), options or {})
+    )
     wanted = resources or Resources()
+    if wanted.gpus is None:
+        wanted = replace(wanted, gpus=place_of.gpus_in(settings))
     notes = [*target.notes, *_notes(config, kind)]
     if wanted.gpus is None:
         gpus, note = _as_there_are(liked_gpus) if liked_gpus else (target.gpus, "")
         wanted = replace(wanted, gpus=gpus)
         notes += [note] if note else []
-    probe = backend(kind).probe(settings)
+    probe = place_of.probe(settings)
     if not probe.usable:
         raise ComputeTargetException(
             f"Target {config.target} cannot be used here: {probe.reason}.",

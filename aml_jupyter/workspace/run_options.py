@@ -24,6 +24,8 @@ IMAGE = "image:"
 """Begins the name of an image where an environment is asked for."""
 
 _ENVIRONMENT_FILES = "a conda environment (.yml), pip requirements (.txt), a Dockerfile"
+_CONDA_FILES, _PIP_FILE = (".yml", ".yaml"), ".txt"
+_FILES = (*_CONDA_FILES, _PIP_FILE)
 _SAVED = "azureml_environment.json"
 
 
@@ -191,6 +193,11 @@ def _environment_of(text: str, workspace: Callable[[], Workspace]) -> Environmen
         return _of_folder(path, text)
     if os.sep in text:
         raise _nothing_there(text)
+    if path.suffix.lower() in _FILES:
+        raise UserErrorException(
+            f"There is no file {text} in {Path.cwd()}.",
+            f"--env takes {_ENVIRONMENT_FILES}, the name of an environment, a Python.",
+        )
     return _registered(text, workspace)
 
 
@@ -203,9 +210,9 @@ def _of_image(name: str) -> Environment:
 def _of_file(path: Path, text: str) -> Environment:
     # Two projects' requirements.txt are not the same environment that changed.
     named = _plain(f"{path.absolute().parent.name}-{path.stem}")
-    if path.suffix.lower() in (".yml", ".yaml"):
+    if path.suffix.lower() in _CONDA_FILES:
         return Environment.from_conda_specification(named, path)
-    if path.suffix.lower() == ".txt":
+    if path.suffix.lower() == _PIP_FILE:
         return Environment.from_pip_requirements(named, path)
     if "dockerfile" in path.name.lower():
         return Environment.from_dockerfile(named, path)
