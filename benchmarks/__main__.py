@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import (
+    bench_docker,
+    bench_environments,
     bench_import,
     bench_index,
     bench_log,
@@ -30,6 +32,9 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "index": bench_index.rows,
     "rebuild": bench_index.rebuild,
     "throughput": bench_submit.throughput,
+    "environments": bench_environments.rows,
+    "at-once": bench_environments.at_once,
+    "docker": bench_docker.rows,
     "view": bench_view.rows,
 }
 
@@ -79,9 +84,15 @@ def _measured(names: Sequence[str], effort: Effort) -> Iterator[Row]:
         started = time.monotonic()
         _say(f"[{number}/{len(names)}] {name}")
         for row in BENCHES[name](effort):
-            _say(f"    {'reached' if row.ok else 'MISSED '} {row.name}")
+            _say(f"    {_verdict(row)} {row.name}")
             yield row
         _say(f"    {time.monotonic() - started:.0f} s")
+
+
+def _verdict(row: Row) -> str:
+    if row.missing:
+        return "NOT MEASURED"
+    return "reached" if row.ok else "MISSED "
 
 
 def _say(text: str) -> None:

@@ -19,7 +19,10 @@ from aml_jupyter.job.metrics import file_system_of
 
 @dataclass(frozen=True)
 class Row:
-    """One figure beside the limit measured in the same run."""
+    """One figure beside the limit measured in the same run.
+
+    ``missing`` says what the machine lacks when nothing could be measured; then there is no figure.
+    """
 
     name: str
     value: float
@@ -29,6 +32,12 @@ class Row:
     limit_value: float
     ok: bool
     samples: list[float] = field(default_factory=list)
+    missing: str = ""
+
+
+def not_measured(name: str, reach: str, missing: str) -> Row:
+    """The row of a figure that cannot be had on this machine, and why."""
+    return Row(name, 0.0, "", reach, "", 0.0, ok=False, missing=missing)
 
 
 def timed(work: Callable[[], object], repeat: int) -> list[float]:
@@ -75,6 +84,8 @@ def as_markdown(rows: Iterable[Row]) -> str:
 
 
 def _line(row: Row) -> str:
+    if row.missing:
+        return f"| {row.name} | – | {row.reach} | {row.missing} | **not measured** |"
     limit = f"{row.limit_name}: {_figure(row.limit_value)} {row.unit}"
     verdict = "reached" if row.ok else "**missed**"
     return f"| {row.name} | {_figure(row.value)} {row.unit} | {row.reach} | {limit} | {verdict} |"

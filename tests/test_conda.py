@@ -56,17 +56,27 @@ class Workshop:
     def log(self) -> str:
         return (self.folder / "log").read_text()
 
-    def site(self, variables: dict[str, str] | None = None, **options: object) -> Site:
+    def site(
+        self,
+        variables: dict[str, str] | None = None,
+        secrets: dict[str, object] | None = None,
+        **options: object,
+    ) -> Site:
         (self.folder / "scratch").mkdir(exist_ok=True)
         return Site(
             target=self.prefix,
             scratch=self.folder / "scratch",
             variables={**self.variables, **(variables or {})},
             options=options,
-            secrets={},
+            secrets=secrets or {},
             log=self.folder / "log",
             on_progress=lambda done, total, text: self.steps.append((done, total, text)),
         )
+
+    def holds(self, word: str) -> bool:
+        """Whether the word is in any file that a build leaves behind."""
+        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
+        return subprocess.run(["grep", "-rlF", word, self.folder], check=False).returncode == 0
 
     def make(self, *specs: str, site: Site | None = None, **recipe: Any) -> Made:
         recipe.setdefault("channels", (self.near, self.far))
@@ -268,9 +278,10 @@ def test_a_full_disk_is_said_to_be_one(shop: Workshop) -> None:
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    """Channels by HTTP, also as a proxy for any host; ``login`` is asked for when set."""
+    """Channels by HTTP, also as a proxy for any host; ``login`` or ``token`` is asked for."""
 
     login: str | None = None
+    token: str | None = None
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -283,6 +294,11 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             self.end_headers()
             return
         self.path = urlsplit(self.path).path
+        token = self.server.token  # type: ignore[attr-defined]
+        if token and not self.path.startswith(f"/t/{token}/"):
+            self.send_error(404)
+            return
+        self.path = self.path.removeprefix(f"/t/{token}")
         super().do_GET()
 
     do_HEAD = do_GET
@@ -293,11 +309,14 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 @contextlib.contextmanager
 def served(
-    folder: Path, certificate: Path | None = None, login: str | None = None
+    folder: Path,
+    certificate: Path | None = None,
+    login: str | None = None,
+    token: str | None = None,
 ) -> Iterator[str]:
     """The address at which ``folder`` is served, for as long as the block lasts."""
     server = _Server(("127.0.0.1", 0), functools.partial(_Handler, directory=str(folder)))
-    server.login = login
+    server.login, server.token = login, token
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
@@ -333,21 +352,33 @@ def test_a_channel_behind_a_company_s_certificate_and_password_is_used(
 ) -> None:
     with served(channels, certificate, login="me:secret-word") as address:
         channel = f"{address}/near"
-        host = "127.0.0.1"
         with pytest.raises(NoChannel, match="certificate"):
             shop.make("greet", channels=(channel,))
-        trusting = shop.site(ca_certificates=str(certificate.with_name("certificate.pem")))
+        trust = {"ca_certificates": str(certificate.with_name("certificate.pem"))}
         with pytest.raises(BuildError, match="wants a user and a password") as failure:
-            shop.make("greet", channels=(channel,), site=trusting)
+            shop.make("greet", channels=(channel,), site=shop.site(**trust))
         assert failure.value.line == channel
-        netrc = f"machine {host}\nlogin me\npassword secret-word\n"
-        trusting.secrets["netrc"] = netrc  # type: ignore[index]
-        shop.make("greet", channels=(channel,), site=trusting)
+        secrets = {"netrc": "machine 127.0.0.1\nlogin me\npassword secret-word\n"}
+        shop.make("greet", channels=(channel,), site=shop.site(secrets=secrets, **trust))
     assert shop.run("greet") == "Good morning from 2.0"
     assert "secret-word" not in shop.log
-    shutil.rmtree(shop.folder / "scratch")  # as the builder does
-    searched = subprocess.run(["grep", "-rl", "secret-word", shop.folder], check=False)
-    assert searched.returncode == 1
+    assert not shop.holds("secret-word")
+
+
+def test_a_channel_s_token_is_used_and_kept_nowhere(shop: Workshop, channels: Path) -> None:
+    conda_command.install(shop.folder / "bin")
+    bin_first = {"PATH": f"{shop.folder}/bin:{shop.variables['PATH']}"}
+    with served(channels, token="secret-word") as address:
+        channel = f"{address}/near"
+        wrong = shop.site(bin_first, {"channels": {channel: f"{address}/t/old-word/near"}})
+        with pytest.raises(BuildError) as failure:
+            shop.make("greet", channels=(channel,), site=wrong)
+        assert "old-word" not in f"{failure.value} {failure.value.said}"
+        right = shop.site(bin_first, {"channels": {channel: f"{address}/t/secret-word/near"}})
+        made = shop.make("greet", channels=(channel,), site=right)
+    assert made.facts["tool"] == "py-rattler"
+    assert not shop.holds("secret-word")
+    assert not shop.holds("old-word")
 
 
 def test_a_channel_is_reached_through_a_proxy(shop: Workshop, channels: Path) -> None:
@@ -448,9 +479,8 @@ def test_the_first_conda_that_starts_is_taken_and_an_option_names_another(
     conda = conda_command.install(folder / "elsewhere", "conda")
     variables = {"PATH": f"{folder}:/usr/bin:/bin", "CONDA_EXE": str(conda)}
     assert find_tool(variables, {}) == str(mamba)
-    assert find_tool(variables, {"conda_tool": "conda"}) == str(conda)
-    assert find_tool(variables, {"conda_tool": str(conda)}) == str(conda)
-    assert find_tool(variables, {"conda_tool": "py-rattler"}) == "py-rattler"
+    for named, found in (("conda", conda), (str(conda), conda), ("py-rattler", "py-rattler")):
+        assert find_tool(variables, {"conda_tool": named}) == str(found)
     assert find_tool({"PATH": "/nowhere"}, {}) == "py-rattler"
     with pytest.raises(BuildError, match="'micromamba', which does not start"):
         find_tool(variables, {"conda_tool": "micromamba"})

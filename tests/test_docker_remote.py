@@ -19,18 +19,24 @@ from typing import Any
 
 import pytest
 
+from aml_jupyter import Environment, Experiment
+from aml_jupyter import Run as WholeRun
 from aml_jupyter.backends import Backend, Handle, Job, JobStatus
 from aml_jupyter.backends.docker import DockerBackend
 from aml_jupyter.backends.remote_archive import Going
 from aml_jupyter.job import events, layout
 from aml_jupyter.job.run import Run
+from aml_jupyter.runner import ensure_runner
 from aml_jupyter.store import WorkspaceFolder
-from aml_jupyter.testing import BackendContract
+from tests.far_backend import Far
 from tests.services import docker_engine as service
 from tests.services import images, sshd
-from tests.support import until
+from tests.support import experiment, finish, kill_runner, log_of, project, until, ws
+from tests.support import submit as submit_script
 
-pytestmark = pytest.mark.service("docker")
+__all__ = ["experiment", "project", "ws"]
+
+pytestmark = [pytest.mark.service("docker"), pytest.mark.slow]
 
 HIDE = 'mount -t tmpfs hidden "$0" && exec "$@"'
 GOES_ON = """
@@ -55,25 +61,6 @@ def far_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.Own
         with engine.client() as client:
             images.provide(client, images.NO_PYTHON)
         yield engine
-
-
-class Far(BackendContract):
-    """A backend whose engine is far away."""
-
-    host = ""
-
-    def make_backend(self) -> Backend:
-        return DockerBackend()
-
-    def job_defaults(self) -> dict[str, Any]:
-        return {"interpreter": "python", "image": images.BASE, "options": {"host": self.host}}
-
-    def log(self, backend: Backend, handle: Handle) -> bytes:
-        backend.poll([handle])  # as the runner does all the time: that lets files come
-        return super().log(backend, handle)
-
-    def needs_processes(self, backend: Backend) -> None:
-        pytest.skip("jobs far away are not processes of this machine")
 
 
 class TestFarEngine(Far):
@@ -507,6 +494,75 @@ def test_a_container_that_was_removed_leaves_what_had_come(submit: Submit) -> No
     assert status.code is None
     assert "removed" in status.detail
     assert run.log == b"up\n"
+
+
+# Whole runs ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def far_experiment(
+    far_engine: service.OwnEngine, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> Experiment:
+    """An experiment whose runs in Docker go to the far engine."""
+    monkeypatch.setenv("DOCKER_HOST", far_engine.listens[0])
+    return experiment
+
+
+def in_docker(to: Experiment, text: str) -> WholeRun:
+    """A run of a script, just submitted to the far engine."""
+    environment = Environment.from_docker_image("given", images.BASE)
+    return submit_script(to, text, compute_target="docker", environment=environment)
+
+
+TRAINS = """
+    import os, time
+    from aml_jupyter import Run
+    run = Run.get_context()
+    n = 0
+    print('up', flush=True)
+    while 'go' not in os.listdir('/tmp'):
+        run.log('n', n)
+        n += 1
+        time.sleep(0.01)
+    run.tag('n', str(n))
+    open('outputs/model', 'w').write(str(n))
+    print('over')
+    """
+
+
+def test_a_run_far_away_looks_like_one_from_here(
+    far_experiment: Experiment, far_engine: service.OwnEngine
+) -> None:
+    run = in_docker(far_experiment, TRAINS)
+    until(lambda: log_of(run) == "up\n", 30, why=lambda: str(run.get_details()))
+    until(lambda: run.get_status() == "Running")
+    until(lambda: len(run.get_metrics().get("n", ())) > 20)
+    kill_runner()
+    let_end(far_engine, run)
+    ensure_runner()
+    details = finish(run, 30)
+    assert details["status"] == "Completed", details
+    assert log_of(run) == "up\nover\n"
+    count = int(run.get_tags()["n"])
+    assert run.get_metrics()["n"] == list(range(count))
+    assert (run.folder / "outputs/model").read_text() == str(count)
+    assert "outputs/model" in run.get_file_names()
+    with far_engine.client() as client:
+        until(lambda: not client.containers.list(all=True))
+
+
+def let_end(engine: service.OwnEngine, run: WholeRun) -> None:
+    """Let TRAINS come to its end."""
+    with engine.client() as client:
+        (container,) = client.containers.list(filters={"label": f"aml.run={run.id}"})
+        container.exec_run(["touch", "/tmp/go"])
+
+
+def test_a_run_far_away_can_be_cancelled(far_experiment: Experiment) -> None:
+    run = in_docker(far_experiment, TRAINS)
+    until(lambda: "up" in log_of(run), 30)
+    run.cancel()
+    assert finish(run, 30)["status"] == "Canceled"
 
 
 # By ssh --------------------------------------------------------------------------------------

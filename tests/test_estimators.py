@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aml_jupyter import Experiment
 from aml_jupyter.errors import TrainingException, UserErrorException
 from aml_jupyter.spec import (
     DEFAULT_GPU_IMAGE,
@@ -21,6 +22,7 @@ from aml_jupyter.spec import (
     Environment,
     Estimator,
     Gloo,
+    MMLBaseEstimator,
     Mpi,
     MpiConfiguration,
     Nccl,
@@ -32,6 +34,9 @@ from aml_jupyter.spec import (
     TensorFlow,
     framework_packages,
 )
+from tests.support import experiment, finish, log_of, project, ws
+
+__all__ = ["experiment", "project", "ws"]
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def fails(error: type[Exception], *words: str) -> pytest.RaisesExc:
     return pytest.raises(error, check=lambda raised: all(word in str(raised) for word in words))
 
 
-def pip_of(estimator: Estimator) -> list[str]:
+def pip_of(estimator: MMLBaseEstimator) -> list[str]:
     conda = estimator.conda_dependencies
     assert conda is not None
     return list(conda.pip_packages)
@@ -115,6 +120,17 @@ def test_a_notebook_is_executed_into_outputs_with_its_parameters(source: Path) -
         "fast": True,
     }
     assert {"papermill", "ipykernel", "numpy"} <= set(pip_of(estimator))
+
+
+def test_a_submitted_estimator_runs_its_script(experiment: Experiment, source: Path) -> None:
+    (source / "train.py").write_text("import sys\nprint('got', sys.argv[1:])\n")
+    estimator = Estimator(
+        source, compute_target="local", entry_script="train.py", script_params={"--a": 1}
+    )
+    first, second = experiment.submit(estimator), experiment.submit(estimator, script_params={})
+    assert finish(first)["status"] == finish(second)["status"] == "Completed"
+    assert "got ['--a', '1']" in log_of(first)
+    assert "got []" in log_of(second)
 
 
 # --- where it runs

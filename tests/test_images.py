@@ -25,11 +25,13 @@ from typing import Any
 
 import pytest
 
-from aml_jupyter.engine import Engine, connect, find_address, find_build_command
+from aml_jupyter.engine import Engine, connect, find_address, find_build_command, forget
 from aml_jupyter.environments import dockerfile, image, image_context
 from aml_jupyter.environments.making import BuildError, Made, Site
 from aml_jupyter.environments.recipe import IMAGE, Recipe
+from tests.services import conda_channel, images
 from tests.services import docker_engine as docker_service
+from tests.services import podman as podman_service
 from tests.support import is_running, until
 
 BUILDKIT, CLASSIC = "buildkit", "classic"
@@ -1004,6 +1006,61 @@ def test_conda_packages_come_from_pypi_where_no_channel_is_in_reach(maker: Maker
     with pytest.raises(BuildError, match="conda packages cannot be installed") as caught:
         maker.make(replace(recipe, conda=("six=1.15",)), forbidding)
     assert "micromamba" in caught.value.hint
+
+
+@pytest.mark.slow
+@pytest.mark.service("docker")
+@pytest.mark.service("pypi")
+@both
+def test_conda_packages_are_solved_inside_the_image(maker: Maker, builder: str) -> None:
+    version = maker.make(maker.recipe()).python
+    python = f"python{version.rpartition('.')[0]}"
+    packages = [one for one in conda_channel.near() if one.name in ("words", "greet")]
+    packages.append(
+        conda_channel.Package(
+            "python",
+            version,
+            files={"pyvenv.cfg": f"home = /usr/bin\nversion = {version}\n"},
+            links={f"bin/{python}": f"/usr/bin/{python}", "bin/python": python},
+            noarch=False,
+        )
+    )
+    channel = conda_channel.write(maker.folder / "channel", packages)
+    own = maker.wheel("own", "1.0")
+    recipe = maker.recipe(own, conda=("greet=1.0",), channels=(channel,))
+    variables = {k: v for k, v in os.environ.items() if k.startswith(("UV_", "PIP_"))}
+    made = maker.make(recipe, maker.site(builder, **variables))
+    assert "conda:greet==1.0=0" in made.packages
+    assert "conda:words==1.0=0" in made.packages
+    assert f"{own}==1.0" in made.packages
+    assert not any(line.startswith(("greet==", "words==")) for line in made.packages)
+    ask = "import own, words; print(words.HELLO, own.version)"
+    assert maker.run(made, "python", "-c", ask, user="4321:4321") == "Hello 1.0"
+    assert maker.run(made, "greet").endswith("Hello from 1.0")
+
+
+@pytest.mark.slow
+@pytest.mark.service("podman")
+@with_an_engine_that_starts
+def test_podman_builds_the_same(tmp_path: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="aml-pm-") as place,
+        podman_service.service(Path(place, "e")) as podman,
+    ):
+        address = find_address({"host": podman.host}, {})
+        maker = Maker(connect(address), images.BASE, tmp_path)
+        names = [maker.wheel(short, "1.0") for short in ("ant", "bee", "cat")]
+        first = maker.make(maker.recipe(*names[:2]))
+        second = maker.make(maker.recipe(*names))
+        assert "Beginning from" in maker.log
+        assert second.packages == tuple(f"{name}==1.0" for name in names)
+        assert image.exists(first, {"host": podman.host})
+        text = f"FROM {maker.base}\nRUN echo {maker.mark} && exit 7\n"
+        with pytest.raises(BuildError) as caught:
+            maker.make(maker.recipe(dockerfile=text))
+        assert caught.value.line.startswith("line 2: RUN echo")
+        assert maker.mark in caught.value.said
+        forget(address)
 
 
 @pytest.mark.service("docker")

@@ -136,6 +136,7 @@ def test_a_lease_is_the_same_after_a_time_on_disk() -> None:
     for lease in (Lease(), Lease(()), Lease((0, 3)), Lease((1,), 4 * G)):
         assert Lease.from_json(lease.to_json()) == lease
     assert Lease.from_json({"gpus": "all"}) == Lease.from_json(None) == Lease()
+    assert Lease.from_json({"gpus": [2, "x", None], "memory": "much"}) == Lease((2,))
 
 
 # Whose turn -------------------------------------------------------------------------------------

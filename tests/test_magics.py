@@ -148,7 +148,7 @@ def test_source_takes_a_folder_along_with_the_cell(shell: Shell, tmp_path: Path)
         ("%aml_run x.py y", "come after `--`"),
         ("%%aml_run --env nowhere/python\nx = 1", "not a Python interpreter"),
         ("%%aml_run --env unknown\nx = 1", "unknown"),
-        ("%%aml_run -t moon\nx = 1", "There are: local"),
+        ("%%aml_run -t moon\nx = 1", "Compute Target with name moon not found"),
         ("%%aml_run --timeout soon\nx = 1", "90s"),
         ("%%aml_run --with\nx = 1", "needs a value"),
         ("%%aml_run\n\n  \n", "no code"),

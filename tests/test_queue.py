@@ -18,6 +18,7 @@ from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace, runner
 from aml_jupyter.cli import main
 from aml_jupyter.home import home
 from aml_jupyter.job import events, layout, states
+from aml_jupyter.runner import queue
 from aml_jupyter.runner.board import Board, BoardRun, is_current, machine_on, read
 from aml_jupyter.runner.forecast import Coming, Durations, Going, forecast
 from aml_jupyter.runner.leases import Gpu, Lease, Machine, Wish, decide
@@ -320,7 +321,8 @@ def test_a_start_that_a_killed_runner_left_half_done_goes_on_with_its_lease(
     for name in (layout.OUTPUTS, layout.LOGS):
         (second.folder / name).mkdir(exist_ok=True)
     # As far as it gets between two lines of the runner.
-    events.append(str(second.folder), "lease", **Lease((1,)).to_json())
+    entry = next(each for each in queue.entries(home(), {}) if each.run_id == second.id)
+    entry.keep_lease(Lease((1,)).to_json())
     events.append(str(second.folder), "state", state=states.STARTING)
     runner.wake()
     assert log_of(up(second)) == "1\n"

@@ -51,6 +51,9 @@ class LocalBackend(Backend):
         added = run_variables(job)
         if spec.command is not None:
             added["PYTHONUNBUFFERED"] = "1"
+        # What a command or a script starts as `python`, `pip` or `papermill` is the environment's.
+        own = os.path.dirname(spec.interpreter)
+        added["PATH"] = os.pathsep.join(filter(None, [own, job.environment.get("PATH")]))
         path = job.environment.get("PYTHONPATH")
         added["PYTHONPATH"] = f"{path}{os.pathsep}{job.bundle}" if path else str(job.bundle)
         if job.gpus is not None:

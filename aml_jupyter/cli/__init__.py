@@ -18,6 +18,8 @@ from .. import __version__
 from ..errors import AmlError, UserErrorException
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from .parser import Command, Parser
 
 __all__ = ["COMMANDS", "command_named", "main", "parser_for"]
@@ -36,6 +38,9 @@ COMMANDS = {
     "cancel": ("housekeeping", "end runs; what they wrote so far is kept"),
     "delete": ("housekeeping", "remove runs and all they left"),
     "reindex": ("housekeeping", "build the list of runs again from their folders"),
+    "env": ("environments", "environments: list, create, build, why, prune and more"),
+    "target": ("targets", "compute targets: list, show, add, test, remove"),
+    "queue": ("queue", "who runs on this machine, who waits, and what for"),
     "doctor": ("doctor", "what works here, and what would make the rest work"),
     "runner": ("housekeeping", "the process that starts runs: its status, or stop it"),
     "completion": ("completion", "print the completion script for bash, zsh or fish"),
@@ -51,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if _is_about_aml(words):
             return OK
-        options = parser_for(words[0]).parse(words[1:])
+        options = _understood(parser_for(words[0]), words[1:])
         as_json = options.json  # in `aml run script --json` it is the script's
         code = command_named(words[0]).run(options)
         sys.stdout.flush()
@@ -67,6 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(AmlError(f"{error}.", hint, error), as_json)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _understood(parser: Parser, words: list[str]) -> Namespace:
+    if "--docker-arg" in words:
+        from .options import joined
+
+        words = joined(parser, words)
+    return parser.parse(words)
 
 
 def _print_whatever_it_is() -> None:

@@ -7,10 +7,11 @@ place of the last word. Nothing printed means that the shell offers file names.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..errors import AmlError
 from ..job import states
+from ..workspace.command_table import offered
 from . import COMMANDS as ALL_COMMANDS
 from . import OK, parser_for
 from .parser import Command, Parser
@@ -77,23 +78,45 @@ def candidates(words: list[str]) -> list[str]:
     elif before[0] not in ALL_COMMANDS:
         found = []
     else:
-        found = _within(before[0], before[-1], current)
+        found = _within(before[0], before[1:], current)
     return [word for word in found if word.startswith(current)]
 
 
-def _within(name: str, previous: str, current: str) -> Iterable[str]:
+def _within(name: str, before: Sequence[str], current: str) -> Iterable[str]:
+    """What may stand after the words ``before`` of that command."""
+    if name == "env":
+        from .environments import GROUP
+
+        return offered(GROUP, before, current, _known)
     parser = parser_for(name)
-    option = next((a for a in parser.actions if previous in a.option_strings), None)
+    options = {flag: a for a in parser.actions for flag in a.option_strings}
+    option = options.get(before[-1]) if before else None
     if option is not None and option.nargs != 0:
         return _asked(_VALUES.get(option.dest, _nothing))
     if current.startswith("-"):
         return sorted(parser.flags)
-    place = next((a for a in parser.actions if not a.option_strings), None)
+    place = _place_after(parser, before)
     if place is None:
         return sorted(parser.flags)
     if place.choices is not None:
         return [str(choice) for choice in place.choices if choice != "words"]
-    return _asked(_runs) if place.dest in ("run", "runs") else []
+    return _asked(_PLACES.get((name, place.dest), _PLACES.get(("", place.dest), _nothing)))
+
+
+def _place_after(parser: Parser, before: Sequence[str]) -> argparse.Action | None:
+    """The argument that the next word would be; the last one takes all that are left."""
+    places = [action for action in parser.actions if not action.option_strings]
+    options = {flag: a for a in parser.actions for flag in a.option_strings}
+    plain = 0
+    for at, word in enumerate(before):
+        after = options.get(before[at - 1]) if at else None
+        is_value = after is not None and after.nargs != 0
+        plain += not word.startswith("-") and not is_value
+    return places[min(plain, len(places) - 1)] if places else None
+
+
+def _known(source: str) -> Sequence[str]:
+    return _asked(_environments) if source == "environments" else []
 
 
 def _asked(ask: Callable[[], Iterable[str]]) -> list[str]:
@@ -122,6 +145,12 @@ def _targets() -> Iterable[str]:
     return sorted(workspace_here().targets())
 
 
+def _environments() -> Iterable[str]:
+    from .finding import workspace_here
+
+    return sorted(workspace_here().environments)
+
+
 def _metrics() -> Iterable[str]:
     from .finding import workspace_here
 
@@ -139,10 +168,18 @@ def _nothing() -> Iterable[str]:
 _VALUES: Mapping[str, Callable[[], Iterable[str]]] = {
     "experiment": _experiments,
     "target": _targets,
+    "env": _environments,
     "state": _states,
     "by": _metrics,
     "metrics": _metrics,
 }
+
+_PLACES: Mapping[tuple[str, str], Callable[[], Iterable[str]]] = {
+    ("", "run"): _runs,
+    ("", "runs"): _runs,
+    ("target", "words"): _targets,
+}
+"""What completes an argument, by command and name; for all commands if none is said."""
 
 COMMANDS = {
     "completion": Command(

@@ -6,10 +6,11 @@ import argparse
 import time
 
 from ..job.run import iso
+from ..runner.leases import shown_bytes
 from ..workspace.queue_view import GpuView, QueuedRun, QueueView, queue_of, summary_of
 from . import OK
 from .parser import Command, Parser
-from .present import print_json, print_table, say, shown_age, shown_duration, shown_size
+from .present import print_json, print_table, say, shown_age, shown_duration
 
 _SHOWN = 20
 
@@ -68,9 +69,9 @@ def _shown_wait(run: QueuedRun) -> str:
 def _gpu_row(gpu: GpuView) -> list[str]:
     return [
         str(gpu.index),
-        shown_size(gpu.memory_total) if gpu.memory_total else "",
+        shown_bytes(gpu.memory_total) if gpu.memory_total else "",
         "" if gpu.load is None else f"{gpu.load:.0f} %",
-        shown_size(gpu.foreign_memory) if gpu.foreign_memory else "",
+        shown_bytes(gpu.foreign_memory) if gpu.foreign_memory else "",
         ", ".join(gpu.holders),
     ]
 

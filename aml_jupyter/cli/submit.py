@@ -12,10 +12,12 @@ from typing import Any
 from ..errors import UserErrorException
 from ..spec import Environment, ScriptRunConfig
 from ..store import WorkspaceFolder, project_for
-from ..workspace import Experiment, Run, Submission, Workspace, submission
+from ..workspace import Experiment, Run, Submission, Workspace, run_options, submission
+from ..workspace.run_options import RunOptions, environment_of
 from . import OK
 from .finding import Watch, find_run, workspace_here
 from .follow import watch_to_its_end
+from .options import add_options
 from .parser import Command, Parser, add_run, duration, tag
 from .present import described, print_json, say
 
@@ -31,15 +33,8 @@ does not matter. Tags and name are those it was submitted with, unless others ar
 
 def _arguments(parser: Parser) -> None:
     add = parser.add_argument
-    add(
-        "-t",
-        "--target",
-        metavar="TARGET",
-        default="local",
-        help="where to run; `local` if not said",
-    )
     add("-e", "--experiment", metavar="NAME", help="the experiment; named after the script")
-    add("--env", metavar="PYTHON", help="the interpreter of the job; this one if not said")
+    add_options(parser, run_options.OPTIONS)
     add("--source", metavar="DIR", help="take this folder along; it becomes the working directory")
     add("--command", metavar="TEXT", help="run this in a shell instead of a script")
     add("--timeout", metavar="TIME", type=duration, help="cancel after 90s, 30m, 2h or 1d")
@@ -58,21 +53,29 @@ def _add_labels(parser: Parser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    config = _config(options)
+    asked = RunOptions.of(vars(options), _environment(options.env))
+    config = _config(options, asked)
     config.check()
     workspace = Workspace.from_config()
     experiment = options.experiment or _experiment_for(config)
     tags: dict[str, str] = dict(options.tag)
+    details: dict[str, Any] = {
+        "display_name": options.name,
+        "resources": asked.resources,
+        "options": asked.settings,
+    }
+    for note in asked.notes:
+        say(note)
     if options.dry_run:
-        planned = submission.plan(
-            workspace.folder, experiment, config, tags, display_name=options.name
-        )
+        planned = submission.plan(workspace.folder, experiment, config, tags, **details)
         _show_plan(planned, options.json)
         return OK
-    run = Experiment(workspace, experiment).submit(
-        config, tags, run_id=options.id, display_name=options.name
-    )
+    run = Experiment(workspace, experiment).submit(config, tags, run_id=options.id, **details)
     return _tell(run, options)
+
+
+def _environment(named: str | None) -> Environment | None:
+    return None if named is None else environment_of(named, Workspace.from_config)
 
 
 def _tell(run: Run, options: argparse.Namespace) -> int:
@@ -91,15 +94,18 @@ def _tell(run: Run, options: argparse.Namespace) -> int:
 def _rerun_arguments(parser: Parser) -> None:
     add_run(parser)
     _add_labels(parser)
+    parser.add_argument(
+        "--locked", action="store_true", help="with exactly the packages that the run had"
+    )
 
 
 def _rerun(options: argparse.Namespace) -> int:
     old = find_run(workspace_here(), options.run)
     tags: dict[str, str] | None = dict(options.tag) if options.tag else None
-    return _tell(old.rerun(tags, options.name), options)
+    return _tell(old.rerun(tags, options.name, locked=options.locked), options)
 
 
-def _config(options: argparse.Namespace) -> ScriptRunConfig:
+def _config(options: argparse.Namespace, asked: RunOptions) -> ScriptRunConfig:
     words = list(options.words)
     if words[:1] == ["--"]:
         del words[0]
@@ -114,15 +120,17 @@ def _config(options: argparse.Namespace) -> ScriptRunConfig:
     source, script = _source(options.source, script)
     # What is left out must not be passed as None: that would be no limit rather than v1's.
     limit = {} if options.timeout is None else {"max_run_duration_seconds": options.timeout}
-    return ScriptRunConfig(
+    config = ScriptRunConfig(
         source,
         script,
         arguments or None,
-        compute_target=options.target,
-        environment=_environment(options.env),
+        compute_target=asked.compute_target,
+        environment=asked.environment,
         command=options.command,
         **limit,
     )
+    asked.apply(config)
+    return config
 
 
 def _source(folder: str | None, script: str | None) -> tuple[str, str | None]:
@@ -150,15 +158,6 @@ def _project(here: Path) -> Path:
     return found.project if found else project_for(here)
 
 
-def _environment(interpreter: str | None) -> Environment | None:
-    if interpreter is None:
-        return None
-    environment = Environment("interpreter")
-    environment.python.user_managed_dependencies = True
-    environment.python.interpreter_path = interpreter
-    return environment
-
-
 def _experiment_for(config: ScriptRunConfig) -> str:
     named = Path(config.script).stem if config.script else Path(config.source_directory).name
     return re.sub(r"[^A-Za-z0-9_-]+", "-", named).strip("-_") or "default"
@@ -178,6 +177,10 @@ def _show_plan(planned: Submission, as_json: bool) -> None:
         "interpreter": job.interpreter,
         "target": planned.config.target,
         "max_seconds": job.max_seconds,
+        "priority": job.priority,
+        "resources": job.resources.to_json(),
+        "image": job.image,
+        "recipe": dict(job.recipe),
         "tags": dict(planned.tags),
         "text": str(planned),
     }
@@ -191,6 +194,8 @@ COMMANDS = {
         (
             "aml run train.py --epochs 5",
             "aml run -e mnist --tag model=cnn --wait train.py --epochs 5",
+            "aml run --env requirements.txt --gpus 1 --mem 16G train.py",
+            "aml run --env image:pytorch/pytorch --gpus all --docker-arg --network=host train.py",
             'aml run --source src --command "./prepare.sh && python train.py"',
         ),
         notes=_NOTES,
@@ -199,7 +204,7 @@ COMMANDS = {
     "rerun": Command(
         _rerun_arguments,
         _rerun,
-        ("aml rerun mnist_17", "aml rerun last --wait --tag try=2"),
+        ("aml rerun mnist_17", "aml rerun last --wait --tag try=2", "aml rerun last --locked"),
         notes=_RERUN_NOTES,
     ),
 }

@@ -33,10 +33,11 @@ def find_build_command(engine: Engine, variables: Mapping[str, str]) -> BuildCom
     ours |= {**engine.address.variables(), "DOCKER_CLI_HINTS": "false"}
     ours |= {"BUILDX_BUILDER": "default", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
     for docker in _on_path(variables):
-        if _says(docker, ("buildx", "version"), variables).startswith("github.com/docker/buildx"):
-            return BuildCommand((docker, "buildx", "build", "--load"), ours)
-        if _FIRST_WITH_BUILDKIT <= _version(docker, variables) < _FIRST_WITHOUT_OWN:
+        version = _version(docker, variables)
+        if _FIRST_WITH_BUILDKIT <= version < _FIRST_WITHOUT_OWN:
             return BuildCommand((docker, "build"), {**ours, "DOCKER_BUILDKIT": "1"})
+        if version and _says(docker, ("buildx", "version"), variables):
+            return BuildCommand((docker, "buildx", "build", "--load"), ours)
     return None
 
 
@@ -47,10 +48,10 @@ def _on_path(variables: Mapping[str, str]) -> Iterator[str]:
             yield path
 
 
-def _version(docker: str, variables: Mapping[str, str]) -> tuple[int, int]:
+def _version(docker: str, variables: Mapping[str, str]) -> tuple[int, ...]:
     # Podman's stand-in for the docker command names itself, so it has no version here.
     found = re.match(r"Docker version (\d+)\.(\d+)", _says(docker, ("--version",), variables))
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    return (int(found[1]), int(found[2])) if found else ()
 
 
 def _says(docker: str, asked: tuple[str, ...], variables: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -79,7 +80,7 @@ def main(request_path: str, answer_path: str) -> None:
 class _Trouble(Exception):
     def __init__(self, problem: str, said: object, about: str = "") -> None:
         super().__init__(problem)
-        self.problem, self.said, self.about = problem, str(said), about
+        self.problem, self.said, self.about = problem, _without_tokens(str(said)), about
 
 
 class _Installation:
@@ -154,7 +155,7 @@ class _Installation:
         return len(self.unreached) > known
 
     def _give_up(self, channel: str, said: str) -> None:
-        reason = said.strip().splitlines()[-1].removeprefix("Caused by: ")
+        reason = _without_tokens(said).strip().splitlines()[-1].removeprefix("Caused by: ")
         print(f"{channel} cannot be reached ({reason})", flush=True)
         self.unreached[channel] = reason
 
@@ -242,6 +243,10 @@ def _connection_trouble(channel: str) -> str:
     except OSError as error:
         return f"{url.hostname}: {error.strerror or error}"
     return ""
+
+
+def _without_tokens(said: str) -> str:
+    return re.sub(r"/t/[^/\s]+/", "/t/…/", said)
 
 
 def _kind_of(said: str) -> str:

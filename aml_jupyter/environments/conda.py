@@ -14,7 +14,7 @@ from pathlib import Path
 from . import lock, uv_settings, venv
 from .conda_names import NotOnPyPI, OnPyPI, name_of, on_pypi
 from .conda_settings import CondaSettings
-from .conda_tools import NoChannel, Tool, find_tool
+from .conda_tools import CHANNEL_LOGINS, RATTLER, NoChannel, Tool, find_tool
 from .making import BuildError, Made, Site
 from .recipe import VENV, Recipe
 
@@ -32,7 +32,11 @@ def make(recipe: Recipe, site: Site) -> Made:
     """
     settings = CondaSettings.read(site.variables)
     equipped = replace(site, variables=uv_settings.variables(site, recipe.pip))
-    tool = Tool(find_tool(site.variables, site.options), equipped, recipe.channels, settings)
+    options = dict(site.options)
+    if site.secrets.get(CHANNEL_LOGINS):
+        # Of the others, command lines would have to tell them.
+        options.setdefault("conda_tool", RATTLER)
+    tool = Tool(find_tool(site.variables, options), equipped, recipe.channels, settings)
     try:
         notes = _install(recipe, tool)
     except NoChannel as error:

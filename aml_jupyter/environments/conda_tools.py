@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from urllib.parse import urlsplit
 
 from . import by_rattler
 from .conda_names import name_of
@@ -17,8 +18,14 @@ from .conda_settings import CondaSettings
 from .making import BuildError, Site
 
 _COMMANDS = ("micromamba", "mamba", "conda")
-_RATTLER = "py-rattler"
+RATTLER = "py-rattler"
+"""The tool that is always here, for it comes with this package."""
+
+CHANNEL_LOGINS = "channels"
+"""Among a site's secrets: addresses of channels with what was cut out of them, by what is left."""
+
 _ASK_SECONDS = 30
+_TOKEN = re.compile(r"/t/([^/]+)(?=/)")
 
 _STEP = re.compile(r"(Downloading|Linking) (\d+) of (\d+): (.*)")
 _TOLD = re.compile(r"\s*(?:Linking|Extracting|Downloading|Installing|Solving|Preparing)\b.*")
@@ -67,7 +74,7 @@ class Tool:
     def install(self, specs: Sequence[str]) -> None:
         """Install what these match specs ask for; BuildError with the solver's own words."""
         shutil.rmtree(self.site.target, ignore_errors=True)
-        if self.path == _RATTLER:
+        if self.path == RATTLER:
             self._by_rattler(specs)
         else:
             self._by_command(specs)
@@ -82,7 +89,8 @@ class Tool:
         answered.unlink(missing_ok=True)
         given = self.site.variables
         settings_first = {k: v for k, v in settings.variables().items() if k not in given}
-        variables = {**settings_first, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        path = os.pathsep.join(filter(None, sys.path))
+        variables = {**settings_first, **_tokens(self.site), "PYTHONPATH": path}
         command = [sys.executable, "-m", by_rattler.__name__, str(asked), str(answered)]
         try:
             self.site.run(command, variables, on_line=_progress(self.site))
@@ -161,17 +169,17 @@ def find_tool(variables: Mapping[str, str], options: Mapping[str, object]) -> st
     by ``PATH``, ``MAMBA_EXE`` or ``CONDA_EXE``.
     """
     wanted = options.get("conda_tool")
-    if wanted == _RATTLER:
-        return _RATTLER
+    if wanted == RATTLER:
+        return RATTLER
     for path in _candidates(variables, str(wanted) if wanted else None):
         if _starts(path, variables):
             return path
     if wanted:
         raise BuildError(
             f"The option conda_tool names {wanted!r}, which does not start.",
-            f"Name a path, one of {', '.join(_COMMANDS)} that is on PATH, or {_RATTLER}.",
+            f"Name a path, one of {', '.join(_COMMANDS)} that is on PATH, or {RATTLER}.",
         )
-    return _RATTLER
+    return RATTLER
 
 
 def _candidates(variables: Mapping[str, str], wanted: str | None) -> Iterator[str]:
@@ -195,6 +203,19 @@ def _starts(path: str, variables: Mapping[str, str]) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return asked.returncode == 0
+
+
+def _tokens(site: Site) -> dict[str, str]:
+    """Where py-rattler finds the tokens of channels; passwords are in the netrc file."""
+    channels = site.secrets.get(CHANNEL_LOGINS)
+    tokens = {}
+    for clean, whole in channels.items() if isinstance(channels, Mapping) else ():
+        found = _TOKEN.search(str(whole))
+        if found:
+            tokens[urlsplit(str(clean)).hostname or ""] = {"CondaToken": found[1]}
+    if not tokens:
+        return {}
+    return {"RATTLER_AUTH_FILE": str(site.private_file("tokens.json", json.dumps(tokens)))}
 
 
 def _progress(site: Site) -> Callable[[str], None]:

@@ -12,6 +12,7 @@ STAGE = "/opt/aml/build"
 ENVIRONMENT = "/opt/aml/env"
 LOCK = "/opt/aml/environment.lock"
 _CACHE = "/opt/aml/cache"
+_UV = "/opt/aml/uv"
 _CERTIFICATES = "/opt/aml/ca.pem"
 _CERTIFICATE_VARIABLES = (
     "SSL_CERT_FILE",
@@ -136,13 +137,14 @@ def packages(
     user: str,
     labels: Mapping[str, str],
     is_first: bool,
-    has_tools: bool,
+    uv: str,
     by_buildkit: bool,
 ) -> str:
     """The Dockerfile that puts packages on ``base``, from a context that image_context made.
 
     ``user`` is who runs in the base image, and in the one that comes out. ``is_first`` without
-    an environment of ours in ``base`` yet; ``has_tools`` when ``base`` has our tools.
+    an environment of ours in ``base`` yet. ``uv`` is an image that has uv; empty when there is none
+    for this kind of base, or ``base`` has it.
     """
     lines = [f"FROM {base}"]
     if user:
@@ -151,14 +153,15 @@ def packages(
         # Mounts are in no layer, and secrets not even in what the builder remembers.
         lines.append(
             f"RUN --mount=type=bind,target={STAGE}"
-            f" --mount=type=cache,id=aml-uv,target={_CACHE}"
+            + (f" --mount=type=bind,from={uv},target={_UV}" if uv else "")
+            + f" --mount=type=cache,id=aml-uv,target={_CACHE}"
             " --mount=type=secret,id=aml-settings --mount=type=secret,id=aml-netrc"
             f" --mount=type=secret,id=aml-ca sh {STAGE}/tools/build.sh {_CACHE}"
         )
     else:
         # What changes seldom comes first: that layer is then shared by all environments.
-        lines += [] if has_tools else [f"COPY tools {STAGE}/tools"]
-        lines += [f"COPY packages {STAGE}/packages", f"RUN sh {STAGE}/tools/build.sh"]
+        lines += [f"COPY --from={uv} /uv {_UV}/uv"] if uv else []
+        lines += [f"COPY . {STAGE}", f"RUN sh {STAGE}/tools/build.sh"]
     if is_first:
         lines.append(f'ENV PATH="{ENVIRONMENT}/bin:$PATH"')
     # One line, since each is a step of its own.

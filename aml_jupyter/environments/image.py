@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -25,15 +27,17 @@ from .image_store import (
     remove,
     size,
 )
+from .lock import CONDA_MARK
 from .making import BuildError, Made, Site
 from .recipe import Recipe
+from .venv import uv
 
 __all__ = ["exists", "make", "remove", "size", "tag_of"]
 
 _LIKE_LABEL = "aml.like"
 _PIP_LABEL = "aml.pip"
 _DEPTH_LABEL = "aml.depth"
-_TOOLS_LABEL = "aml.tools"
+_UV_LABEL = "aml.uv"
 _MOST_LAYERS = 8
 _LOOK = """
 import importlib.metadata as m, json, platform
@@ -118,8 +122,10 @@ class _Base:
         from .uv_settings import variables
 
         bundle = Path(variables(self._site)["SSL_CERT_FILE"]).read_bytes()
-        image = image_of_file(self._engine, "aml-ca", "ca.pem", bundle)
-        return dockerfile.with_certificates(text, image)
+        name = f"aml-ca:{hashlib.sha256(bundle).hexdigest()[:20]}"
+        return dockerfile.with_certificates(
+            text, image_of_file(self._engine, name, "ca.pem", lambda: bundle)
+        )
 
     def _folder(self) -> Path:
         given = self._site.options.get("context_folder")
@@ -154,12 +160,12 @@ class _Packages:
             self._site.say(f"The engine has {tag} already.")
         lock = read(self._engine, ready, dockerfile.LOCK)
         python = re.search(r"^# python (\S+)", lock, re.MULTILINE)
-        conda = [_of_conda(name) for name in re.findall(r"^# conda (\S+)", lock, re.MULTILINE)]
+        conda = re.findall(r"^# conda (\S+)", lock, re.MULTILINE)
         by_pip = [line for line in lock.splitlines() if "==" in line and line[0] != "#"]
         notes = re.findall(r"^# note (.*)$", lock, re.MULTILINE)
         return Made(
             interpreter=f"{dockerfile.ENVIRONMENT}/bin/python",
-            packages=tuple(sorted([*conda, *by_pip])),
+            packages=tuple(sorted([*(CONDA_MARK + line for line in conda), *by_pip])),
             python=python[1] if python else "",
             image=tag,
             facts={**_facts(self._base, ready), "notes": notes},
@@ -169,13 +175,9 @@ class _Packages:
         parent = self._nearest()
         if parent is not None:
             self._site.say(f"Beginning from {parent.name}, from which little differs.")
-        context = image_context.write(
-            self._recipe,
-            self._site,
-            by_buildkit=self._command is not None,
-            uv_fits=self._uv_fits(),
-        )
-        text = self._dockerfile(parent, context)
+        by_buildkit = self._command is not None
+        context = image_context.write(self._recipe, self._site, by_buildkit=by_buildkit)
+        text = self._dockerfile(parent)
         (context.folder / "Dockerfile").write_text(text, encoding="utf-8")
         order = Order(
             tag,
@@ -192,23 +194,24 @@ class _Packages:
             lines = context.requirements
             raise image_faults.of_packages(error, self._recipe, lines) from error
 
-    def _dockerfile(self, parent: Image | None, context: image_context.Context) -> str:
+    def _dockerfile(self, parent: Image | None) -> str:
         start = parent or self._base
         by_buildkit = self._command is not None
+        with_uv = self._image_of_uv()
         labels = {
             KEY_LABEL: self._recipe.key,
             BASE_LABEL: self._base.id,
             _LIKE_LABEL: self._like,
             _PIP_LABEL: json.dumps(self._recipe.pip),
             _DEPTH_LABEL: str(_depth(start.labels) + 1),
-            _TOOLS_LABEL: "" if by_buildkit else context.tools,
+            _UV_LABEL: "" if by_buildkit else with_uv,
         }
         return dockerfile.packages(
             self._name_for_from(start),
             user=self._base.user,
             labels=labels,
             is_first=parent is None,
-            has_tools=start.labels.get(_TOOLS_LABEL) == context.tools,
+            uv="" if with_uv == start.labels.get(_UV_LABEL) else with_uv,
             by_buildkit=by_buildkit,
         )
 
@@ -254,13 +257,20 @@ class _Packages:
             self._engine.client.api.tag(image.id, repository, tag)
         return f"{repository}:{tag}"
 
-    def _uv_fits(self) -> bool:
-        """Whether our own uv may run in the image; what it is linked with shows only there."""
+    def _image_of_uv(self) -> str:
+        """An image with our own uv, handed to the engine once; empty when it is for other images.
+
+        What uv is linked with shows only when it is started there.
+        """
         import platform
+        from importlib.metadata import version
 
         ours = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
         about = self._base.attrs
-        return bool(about.get("Architecture") == ours and about.get("Os") == "linux")
+        if sys.platform != "linux" or about.get("Architecture") != ours:
+            return ""
+        name = f"aml-uv:{version('uv')}-{ours}"
+        return image_of_file(self._engine, name, "uv", lambda: Path(uv()).read_bytes(), 0o755)
 
     @cached_property
     def _command(self) -> BuildCommand | None:
@@ -324,11 +334,3 @@ def _platform(recipe: Recipe) -> str:
 def _facts(base: Image, image: Image) -> dict[str, object]:
     facts = {"image": image.id, "base": base.name, "base_id": base.id, "base_digest": base.digest}
     return {name: value for name, value in facts.items() if value}
-
-
-def _of_conda(name: str) -> str:
-    """``conda:name==version=build`` of what conda-meta calls ``name-version-build``."""
-    from .lock import CONDA_MARK
-
-    package, version, build = name.rsplit("-", 2)
-    return f"{CONDA_MARK}{package}=={version}={build}"

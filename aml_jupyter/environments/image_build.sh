@@ -57,7 +57,7 @@ export UV_LINK_MODE=copy NO_COLOR=1 UV_CACHE_DIR="${cache:-$work}/uv"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
 find_uv() {
-    uv=$stage/tools/uv
+    uv=/opt/aml/uv/uv
     if "$uv" --version >/dev/null 2>&1; then return; fi
     for python in python3 python; do
         if "$python" -m pip --version >/dev/null 2>&1; then
@@ -153,13 +153,27 @@ install_packages() {
 write_lock() {
     if [ -e "$work/notes" ]; then cat "$work/notes"; fi
     "$environment/bin/python" -c 'import platform; print("# python", platform.python_version())'
+    "$uv" pip list --quiet --format freeze --python "$environment/bin/python" >"$work/installed"
     if [ -d "$environment/conda-meta" ]; then
-        for file in "$environment"/conda-meta/*.json; do
-            name=${file##*/}
-            echo "# conda ${name%.json}"
-        done
+        "$environment/bin/python" - "$environment" "$work/installed" <<'END'
+# What conda brought is told as conda's, and not once more.
+import glob, json, re, sys
+brought = set()
+for path in sorted(glob.glob(sys.argv[1] + "/conda-meta/*.json")):
+    record = json.load(open(path, encoding="utf-8"))
+    print("# conda {name}=={version}={build}".format(**record))
+    for file in record.get("files", ()):
+        found = re.search(r"([^/]+?)-([^/-]+)(-py[\d.]+)?\.(dist|egg)-info(/|$)", file)
+        if found:
+            brought.add((re.sub("[-_.]+", "-", found[1]).lower(), found[2]))
+for line in open(sys.argv[2], encoding="utf-8"):
+    name, _, version = line.strip().partition("==")
+    if (re.sub("[-_.]+", "-", name).lower(), version) not in brought:
+        print(line.strip())
+END
+    else
+        cat "$work/installed"
     fi
-    "$uv" pip list --quiet --format freeze --python "$environment/bin/python"
 }
 
 requirements=$packages/requirements.txt

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..engine import BuildCommand, Engine, EngineError
 from ..engine.errors import hint_for
@@ -16,7 +18,7 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 _TAIL_LINES = 30
 _BUILDKIT = re.compile(r"#(\d+) (?:\d+\.\d+ )?(.*)")
 _BUILDKIT_STEP = re.compile(r"\[(?:\S+ )?(\d+)/(\d+)\] (.*)")
-_CLASSIC_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
+_CLASSIC_STEP = re.compile(r"(?:Step|STEP) (\d+)/(\d+) ?: (.*)")
 _TOLD_OF_UV = re.compile(
     r"\s*(Resolved|Prepared|Installed|Downloading|Downloaded|Building|Built) \S"
 )
@@ -158,29 +160,55 @@ def _pairs(option: str, values: Mapping[str, str]) -> list[str]:
 
 
 def _by_engine(order: Order, engine: Engine, site: Site, narrator: Narrator) -> None:
-    network = site.options.get("build_network")
-    with engine.errors("The image could not be built"):
-        parts = engine.client.api.build(
-            path=os.fspath(order.folder),
-            dockerfile=os.fspath(order.dockerfile),
-            tag=order.tag,
-            labels=dict(order.labels),
-            buildargs={**order.arguments, **proxies(site)},
-            network_mode=str(network) if network else None,
-            platform=order.platform or None,
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        try:
+    try:
+        with (
+            engine.errors("The image could not be built"),
+            _asked_of(engine, order, site) as parts,
+        ):
             for line in _lines(parts):
                 site.say(line)
                 narrator.hear(line)
-        except _Refused as error:
-            site.say(str(error))
-            raise narrator.failure(str(error)) from error
-        except EngineError as error:
-            raise narrator.failure(str(error)) from error
+    except _Refused as error:
+        site.say(str(error))
+        raise narrator.failure(str(error)) from error
+    except EngineError as error:
+        raise narrator.failure(error.message) from error
+
+
+@contextmanager
+def _asked_of(engine: Engine, order: Order, site: Site) -> Iterator[Iterator[Mapping[str, object]]]:
+    from docker.utils.build import tar
+
+    network = site.options.get("build_network")
+    # docker-py's own way with a Dockerfile from elsewhere is not understood by Podman.
+    name = f".Dockerfile.{os.urandom(8).hex()}"
+    text = order.dockerfile.read_text("utf-8")
+    made: Any = tar(order.folder, _ignored(order.folder), (name, text))
+    with closing(made) as context:
+        yield iter(
+            engine.client.api.build(
+                fileobj=context,
+                custom_context=True,
+                dockerfile=name,
+                tag=order.tag,
+                labels=dict(order.labels),
+                buildargs={**order.arguments, **proxies(site)},
+                network_mode=str(network) if network else None,
+                platform=order.platform or None,
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+        )
+
+
+def _ignored(folder: Path) -> list[str]:
+    """The patterns in a folder's .dockerignore; BuildKit reads it by itself."""
+    try:
+        lines = (folder / ".dockerignore").read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 class _Refused(Exception):
@@ -189,12 +217,10 @@ class _Refused(Exception):
 
 def _lines(parts: Iterator[Mapping[str, object]]) -> Iterator[str]:
     """The engine's messages as lines of text; without the growing bars of a pull."""
-    rest = ""
+    rest, refused = "", ""
+    # To the end in any case, since that closes the connection.
     for part in parts:
-        if part.get("error"):
-            if rest:
-                yield rest
-            raise _Refused(str(part["error"]))
+        refused = refused or str(part.get("error") or "")
         text = str(part.get("stream") or "")
         if part.get("status") and not part.get("progress"):
             text = f"{part.get('id', '')} {part['status']}".strip() + "\n"
@@ -202,3 +228,5 @@ def _lines(parts: Iterator[Mapping[str, object]]) -> Iterator[str]:
         yield from filter(None, (line.rpartition("\r")[2] for line in whole))
     if rest:
         yield rest
+    if refused:
+        raise _Refused(refused)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from . import dockerfile, uv_settings
 from .conda_names import NotOnPyPI, name_of, on_pypi
 from .making import BuildError, Site
 from .recipe import Recipe
-from .venv import requirement_name, split, uv
+from .venv import requirement_name, split
 
 PACKAGES, TOOLS = "packages", "tools"
 SETTINGS, NETRC, CERTIFICATES = "aml-settings", "aml-netrc", "aml-ca"
@@ -45,17 +43,15 @@ _OLDEST, _NEWEST = (3, 8), (3, 14)
 class Context:
     """A folder to build in, and the secrets that go beside it.
 
-    ``requirements`` are those of the recipe, one for each line that uv reads; ``tools`` is a
-    digest of the tools.
+    ``requirements`` are those of the recipe, one for each line that uv reads.
     """
 
     folder: Path
     secrets: Mapping[str, Path]
     requirements: tuple[str, ...]
-    tools: str
 
 
-def write(recipe: Recipe, site: Site, *, by_buildkit: bool, uv_fits: bool) -> Context:
+def write(recipe: Recipe, site: Site, *, by_buildkit: bool) -> Context:
     """The context for the recipe's packages, in the site's scratch folder.
 
     What is secret can be kept out of the layers by BuildKit only; BuildError where the classic
@@ -65,7 +61,7 @@ def write(recipe: Recipe, site: Site, *, by_buildkit: bool, uv_fits: bool) -> Co
     packages = folder / PACKAGES
     shutil.rmtree(folder, ignore_errors=True)
     packages.mkdir(parents=True)
-    _write_tools(folder / TOOLS, uv_fits)
+    _write_tools(folder / TOOLS)
     variables = uv_settings.variables(site, recipe.pip)
     flags, lines = split(recipe.pip)
     files = _Files(packages / "files", {requirement_name(line) for line in lines})
@@ -85,20 +81,14 @@ def write(recipe: Recipe, site: Site, *, by_buildkit: bool, uv_fits: bool) -> Co
         if CERTIFICATES in there:
             shutil.copyfile(there[CERTIFICATES], packages / "ca.pem")
         there = {}
-    return Context(folder, there, tuple(lines), _digest(folder / TOOLS))
+    return Context(folder, there, tuple(lines))
 
 
-def _digest(folder: Path) -> str:
-    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(folder.iterdir()))).hexdigest()
-
-
-def _write_tools(folder: Path, uv_fits: bool) -> None:
+def _write_tools(folder: Path) -> None:
     folder.mkdir()
     here = Path(__file__).parent
     shutil.copyfile(here / "image_build.sh", folder / "build.sh")
     shutil.copyfile(here / "by_rattler.py", folder / "by_rattler.py")
-    if uv_fits and sys.platform == "linux":
-        _place(uv(), str(folder / "uv"))
 
 
 def pythons(asked: str | None) -> Iterator[str]:

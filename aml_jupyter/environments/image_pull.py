@@ -58,15 +58,18 @@ def _pull(engine: Engine, name: str, site: Site, platform: str) -> None:
             platform=platform or None,
             auth_config=_credentials(name, site),
         )
+        refused = ""
+        # To the end in any case, since that closes the connection.
         for part in parts:
-            if part.get("error"):
-                raise EngineError(str(part["error"]), hint_for(str(part["error"])))
+            refused = refused or str(part.get("error") or "")
             _tell(name, part, layers, site)
+    if refused:
+        raise EngineError(refused, hint_for(refused))
 
 
 def _tell(name: str, part: Mapping[str, Any], layers: dict[str, str], site: Site) -> None:
     layer, status = str(part.get("id") or ""), str(part.get("status") or "")
-    if not part.get("progress"):
+    if status and not part.get("progress"):
         site.say(f"{layer} {status}".strip())
     if layer and not status.startswith("Pulling from"):
         layers[layer] = status

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -127,20 +126,22 @@ def read(engine: Engine, image: Image, path: str) -> str:
         return file.read().decode(errors="replace") if file else ""
 
 
-def image_of_file(engine: Engine, repository: str, name: str, content: bytes) -> str:
-    """An image that holds nothing but this file, for Dockerfiles to copy it from."""
-    tag = hashlib.sha256(content).hexdigest()[:20]
-    if inspect(engine, f"{repository}:{tag}") is None:
-        buffer = io.BytesIO()
+def image_of_file(
+    engine: Engine, name: str, file: str, content: Callable[[], bytes], mode: int = 0o644
+) -> str:
+    """``name``, an image that holds nothing but this file, for Dockerfiles to take it from."""
+    if inspect(engine, name) is None:
+        data, buffer = content(), io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o644
-            archive.addfile(entry, io.BytesIO(content))
-        with engine.errors(f"{name} cannot be handed to the engine"):
+            entry = tarfile.TarInfo(file)
+            entry.size, entry.mode = len(data), mode
+            archive.addfile(entry, io.BytesIO(data))
+        with engine.errors(f"{file} cannot be handed to the engine"):
+            # The whole name at once: Podman heeds no tag here, and adds no registry.
             engine.client.api.import_image_from_data(
-                buffer.getvalue(), repository=repository, tag=tag
+                buffer.getvalue(), repository=f"docker.io/library/{name}"
             )
-    return f"{repository}:{tag}"
+    return name
 
 
 def _of(

@@ -72,9 +72,12 @@ def resolve(
     else:
         _refuse_image(environment)
         resolved = _on_bare_process(environment, default_interpreter)
-    facts = {"name": environment.name, "version": environment.version, "kind": resolved.kind}
+    facts: dict[str, object] = {"name": environment.name, "version": environment.version}
+    facts["kind"] = resolved.kind
+    notes = [*environment.notes, *_texts(resolved.facts.get("notes"))]
+    facts.update(resolved.facts, **({"notes": notes} if notes else {}))
     variables = process_variables(environment.environment_variables)
-    return replace(resolved, environment_variables=variables, facts={**facts, **resolved.facts})
+    return replace(resolved, environment_variables=variables, facts=facts)
 
 
 def _on_bare_process(environment: Environment, default_interpreter: str) -> ResolvedEnvironment:
@@ -245,6 +248,10 @@ def _facts(recipe: Recipe, wishes: Wishes, python: str, notes: Sequence[str]) ->
         "notes": said,
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _texts(value: object) -> list[str]:
+    return list(map(str, value)) if isinstance(value, (list, tuple)) else []
 
 
 def _minor(version: str) -> str:

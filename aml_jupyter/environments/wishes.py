@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from aml_jupyter.errors import RunConfigurationException
 from aml_jupyter.spec import CondaDependencies
@@ -112,7 +112,7 @@ class Wishes:
             return line
         absolute = self._local(path, "", False)
         if at:
-            absolute = f"{before} @ file://{absolute}"
+            absolute = f"{before} @ file://{quote(absolute)}"
         return f"{absolute} ;{marker}" if semicolon else absolute
 
     def _local(self, value: str, option: str, in_container: bool) -> str:
@@ -120,7 +120,9 @@ class Wishes:
         is_url = "://" in value and not value.startswith("file:")
         if is_url:
             return value
-        path, bracket, extras = value.removeprefix("file://").removeprefix("file:").partition("[")
+        path, bracket, extras = value.partition("[")
+        if path.startswith("file:"):
+            path = unquote(path.removeprefix("file:").removeprefix("//"))
         path = os.path.abspath(os.path.expanduser(path.strip()))
         if option in _EDITABLE and in_container:
             raise RunConfigurationException(

@@ -107,7 +107,6 @@ class Facts:
         self.cancel_requested = False
         self.cancel_by: str | None = None
         self.handle: dict[str, Any] | None = None
-        self.lease: dict[str, Any] | None = None
         self.progress: Event | None = None
         self.archived = False
 
@@ -167,9 +166,6 @@ class Facts:
 
     def _on_job(self, event: Event) -> None:
         self.handle = event.get("handle")
-
-    def _on_lease(self, event: Event) -> None:
-        self.lease = event
 
     def _on_progress(self, event: Event) -> None:
         self.progress = event

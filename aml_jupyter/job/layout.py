@@ -58,7 +58,7 @@ def write_json(path: str, content: Any) -> None:
     aside = f"{path}.{os.getpid()}.{os.urandom(3).hex()}.tmp"
     try:
         with open(aside, "w", encoding="utf-8") as file:
-            json.dump(content, file, separators=(",", ":"))
+            file.write(json.dumps(content, separators=(",", ":")))
         os.replace(aside, path)
     except OSError as error:
         if os.path.exists(aside):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,17 @@ from IPython.utils.text import DollarFormatter
 
 from ..errors import AmlError, UserErrorException
 from ..job import states
+from ..workspace.command_table import Command, Group, Parsed, completions, split
 from . import options
 from .arrivals import Arrivals
 from .context import NotebookContext, experiment_name
-from .options import COMMANDS, Command, Parsed, completions
+from .options import COMMANDS
 
 if TYPE_CHECKING:
-    from ..spec import Environment, ScriptRunConfig, Source
+    from ..spec import ScriptRunConfig, Source
     from ..workspace import Experiment, Run, Workspace
+    from ..workspace.run_options import RunOptions
+    from .environments import Environments
 
 _DEFAULT_RUNS = 20
 _DEFAULT_LINES = 50
@@ -37,6 +41,13 @@ class AmlMagics(Magics):
         super().__init__(shell)
         self.context = NotebookContext(shell)
         self.arrivals = Arrivals(shell.user_ns)
+
+    @cached_property
+    def environments(self) -> Environments:
+        """What `%aml_env` does, and what it was told to use."""
+        from .environments import Environments
+
+        return Environments(self.context.namespace)
 
     # Running
 
@@ -76,11 +87,12 @@ class AmlMagics(Magics):
         facts = {"kind": "cell", **self.context.facts(), **({"out": out} if out else {})}
         facts["captured"] = record(captured.items, self.context.namespace)
         source = Source(folder, captured.files, facts)
-        config = self._config(asked, folder or ".", script)
+        placed = self._placed(asked)
+        config = _config(asked, placed, folder or ".", script)
         experiment = asked.text("experiment") or self.context.experiment()
         if asked.given("dry_run"):
             _display(captured.card())
-        self._submit(asked, experiment, config, source, out)
+        self._submit(asked, placed, experiment, config, source, out)
 
     def _run_script(self, asked: Parsed) -> None:
         from ..spec import Source
@@ -92,51 +104,20 @@ class AmlMagics(Magics):
         experiment = named or (
             self.context.experiment() if self.context.path else experiment_name(Path(script).stem)
         )
-        self._submit(asked, experiment, self._config(asked, folder, script), source, [])
+        placed = self._placed(asked)
+        config = _config(asked, placed, folder, script)
+        self._submit(asked, placed, experiment, config, source, [])
 
-    def _config(self, asked: Parsed, folder: str, script: str) -> ScriptRunConfig:
-        from ..spec import MAX_DURATION_SECONDS_DEFAULT, ScriptRunConfig
+    def _placed(self, asked: Parsed) -> RunOptions:
+        """Where the run goes, what in, and what it asks for."""
+        from ..workspace.run_options import RunOptions
 
-        return ScriptRunConfig(
-            folder,
-            script=script,
-            arguments=list(asked.arguments),
-            compute_target=asked.text("target"),
-            environment=self._environment(asked.text("env")),
-            max_run_duration_seconds=asked.count("timeout") or MAX_DURATION_SECONDS_DEFAULT,
-        )
-
-    def _environment(self, named: str | None) -> Environment | None:
-        """An environment that is the interpreter named, or the registered one of that name."""
-        from ..spec import Environment
-
-        if named is None:
-            return None
-        path = Path(named).expanduser()
-        if os.sep not in named and not path.is_file():
-            registered = getattr(Environment, "get", None)
-            if registered is None:
-                raise UserErrorException(
-                    f"There is no environment named {named!r}.",
-                    "Give the path of a Python interpreter: --env ~/envs/torch/bin/python",
-                )
-            found: Environment = registered(_workspace(), named)
-            return found
-        if path.is_dir():
-            path = path / "bin" / "python"
-        if not os.access(path, os.X_OK):
-            raise UserErrorException(
-                f"{named} is not a Python interpreter that can be started.",
-                "Give the path of one, such as ~/envs/torch/bin/python, or of its environment.",
-            )
-        environment = Environment(experiment_name(path.parent.parent.name))
-        environment.python.user_managed_dependencies = True
-        environment.python.interpreter_path = str(path.absolute())
-        return environment
+        return RunOptions.of(asked.values, self.environments.for_run(asked.text("env")))
 
     def _submit(
         self,
         asked: Parsed,
+        placed: RunOptions,
         experiment: str,
         config: ScriptRunConfig,
         source: Source,
@@ -144,11 +125,18 @@ class AmlMagics(Magics):
     ) -> None:
         tags = dict(asked.many("tag"))  # type: ignore[arg-type, var-annotated]
         place = _experiment(experiment)
-        name = asked.text("name")
+        details: dict[str, Any] = {
+            "source": source,
+            "display_name": asked.text("name"),
+            "resources": placed.resources,
+            "options": placed.settings,
+        }
+        for note in placed.notes:
+            print(note)
         if asked.given("dry_run"):
-            print(place.plan(config, tags, source=source, display_name=name))
+            print(place.plan(config, tags, **details))
             return
-        run = place.submit(config, tags, source=source, display_name=name)
+        run = place.submit(config, tags, **details)
         self._bind(asked, run)
         self.arrivals.expect(run, out)
         self._show(asked, run)
@@ -266,6 +254,41 @@ class AmlMagics(Magics):
             )
         views.show(runs)
 
+    # The surroundings
+
+    @no_var_expand
+    @line_magic
+    def aml_env(self, line: str) -> Any:
+        """Replaced by its help, see the end of this file."""
+        group = options.ENVIRONMENTS
+        command, words = group.command(split(group.name, self._expanded(line)))
+        asked = command.parse_words(words) if command else None
+        if command is None or asked is None or asked.given("help"):
+            print((command or group).usage())
+            return None
+        return self.environments.do(command.name.split()[-1], asked)
+
+    @no_var_expand
+    @line_magic
+    def aml_target(self, line: str) -> Any:
+        """Replaced by its help, see the end of this file."""
+        from .targets import answer
+
+        asked = self._parsed(options.TARGETS, line)
+        if asked is None:
+            return None
+        return answer(_workspace().folder, asked.words, asked.text("type"))
+
+    @no_var_expand
+    @line_magic
+    def aml_queue(self, line: str) -> Any:
+        """Replaced by its help, see the end of this file."""
+        from ..workspace.queue_view import queue_of
+        from .queue_table import QueueTable
+
+        asked = self._parsed(options.QUEUE, line)
+        return None if asked is None else QueueTable(queue_of(), asked.given("all"))
+
     @no_var_expand
     @line_magic
     def aml(self, line: str) -> None:
@@ -329,6 +352,17 @@ class AmlMagics(Magics):
     def _look_up(self, source: str) -> Iterator[str]:
         if source == "targets":
             yield from _workspace().targets()
+        elif source == "target actions":
+            from ..workspace.target_words import ACTIONS
+
+            yield from ACTIONS
+        elif source == "target types":
+            from ..workspace.target_settings import kinds
+
+            yield from kinds()
+        elif source == "environments":
+            yield from _workspace().environments
+            yield from self._look_up("paths")
         elif source == "experiments":
             yield from _workspace().experiments
         elif source == "runs":
@@ -428,7 +462,22 @@ def _log_of(run: Run) -> Path | None:
     return next((path for path in logs if path.stat().st_size), None)
 
 
-def _command(word: str) -> Command | None:
+def _config(asked: Parsed, placed: RunOptions, folder: str, script: str) -> ScriptRunConfig:
+    from ..spec import MAX_DURATION_SECONDS_DEFAULT, ScriptRunConfig
+
+    config = ScriptRunConfig(
+        folder,
+        script=script,
+        arguments=list(asked.arguments),
+        compute_target=placed.compute_target,
+        environment=placed.environment,
+        max_run_duration_seconds=asked.count("timeout") or MAX_DURATION_SECONDS_DEFAULT,
+    )
+    placed.apply(config)
+    return config
+
+
+def _command(word: str) -> Command | Group | None:
     return next((c for c in COMMANDS if c.name == f"%{word.lstrip('%')}"), None)
 
 
@@ -438,7 +487,7 @@ def _help(name: str) -> str:
     return "\n\n".join(forms)
 
 
-for _name in ("aml", "aml_run", "aml_runs", "aml_attach", "aml_logs", "aml_cancel", "aml_compare"):
+for _name in {command.name.lstrip("%") for command in COMMANDS}:
     getattr(AmlMagics, _name).__doc__ = _help(_name)
 
 

@@ -1,18 +1,10 @@
-"""The options of the magics: one table that parses, explains itself and completes.
-
-A mistake is a :class:`UserErrorException` of two lines; nothing here ever exits the kernel.
-"""
+"""The options of the magics: one table that parses, explains itself and completes."""
 
 from __future__ import annotations
 
-import difflib
-import re
-import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-
-from ..errors import UserErrorException
 from ..spec.words import parse_duration, parse_tag
+from ..workspace import env_table, run_options
+from ..workspace.command_table import HELP, Command, Group, Option
 
 
 def names(text: str) -> list[str]:
@@ -51,7 +43,6 @@ NAME = Option("--name", "TEXT", "the display name of the run")
 WAIT = Option("--wait", "", "show the output here and wait for the end")
 QUIET = Option("--quiet", "", "one line that follows the state, instead of the live view")
 DRY_RUN = Option("--dry-run", "", "show what would be captured and done, and do nothing")
-HELP = Option("-h/--help", "", "show this help")
 
 _COMMON = (
     EXPERIMENT, *run_options.OPTIONS, SOURCE, TIMEOUT, TAG, AS, NAME, WAIT, QUIET, DRY_RUN, HELP
@@ -72,6 +63,7 @@ RUN_CELL = Command(
     examples=(
         "%%aml_run -e mnist --out history --tag model=cnn",
         "%%aml_run --with train_set --timeout 2h --as run -- --epochs 5",
+        "%%aml_run --env requirements.txt --gpus 1 --mem 16G",
     ),
 )
 RUN_SCRIPT = Command(
@@ -81,10 +73,11 @@ RUN_SCRIPT = Command(
     options=(Option("--script", "FILE", "the script, below --source", source="paths"), *_COMMON),
     arguments=True,
     most=1,
-    source="paths",
+    sources=("paths",),
     examples=(
         "%aml_run train.py -e mnist -- --epochs 5",
         "%aml_run --source src --script train.py --env ~/envs/torch/bin/python",
+        "%aml_run train.py --env image:pytorch/pytorch --gpus all --docker-arg --network=host",
     ),
 )
 RUNS = Command(
@@ -105,7 +98,7 @@ ATTACH = Command(
     words="[ID]",
     options=(AS, QUIET, WAIT, HELP),
     most=1,
-    source="runs",
+    sources=("runs",),
     examples=("%aml_attach", "%aml_attach mnist_17 --as run"),
 )
 LOGS = Command(
@@ -114,7 +107,7 @@ LOGS = Command(
     words="[ID]",
     options=(Option("-n/--lines", "N", "how many lines; 50 if not said", number), HELP),
     most=1,
-    source="runs",
+    sources=("runs",),
     examples=("%aml_logs -n 200",),
 )
 CANCEL = Command(
@@ -123,7 +116,7 @@ CANCEL = Command(
     words="ID…",
     options=(Option("--all", "", "every run of this workspace that has not ended"), HELP),
     most=10_000,
-    source="runs",
+    sources=("runs",),
     examples=("%aml_cancel mnist_17", "%aml_cancel --all"),
 )
 COMPARE = Command(
@@ -132,10 +125,34 @@ COMPARE = Command(
     words="ID ID…",
     options=(HELP,),
     most=20,
-    source="runs",
+    sources=("runs",),
     examples=("%aml_compare mnist_17 mnist_18",),
+)
+ENVIRONMENTS = env_table.group("%aml_env", in_notebook=True)
+TARGETS = Command(
+    "%aml_target",
+    "Compute targets: list, show, add, test or remove them.",
+    words="[list|show|add|test|remove] [NAME] [KEY=VALUE …]",
+    options=(Option("--type", "KIND", "the type of the target", source="target types"), HELP),
+    most=1000,
+    sources=("target actions", "targets"),
+    examples=(
+        "%aml_target",
+        "%aml_target add gpu-box --type docker host=ssh://me@gpu-box shm_size=8g",
+        "%aml_target show --type docker",
+        "%aml_target test gpu-box",
+    ),
+)
+QUEUE = Command(
+    "%aml_queue",
+    "Show who runs on this machine, who waits, and what for.",
+    options=(Option("--all", "", "all that wait; else the first 20"), HELP),
+    examples=("%aml_queue", "%aml_queue --all"),
 )
 HELP_COMMAND = Command("%aml", "List the magics of aml_jupyter.", options=(HELP,))
 
-COMMANDS = (RUN_CELL, RUN_SCRIPT, RUNS, ATTACH, LOGS, CANCEL, COMPARE, HELP_COMMAND)
+COMMANDS: tuple[Command | Group, ...] = (
+    RUN_CELL, RUN_SCRIPT, RUNS, ATTACH, LOGS, CANCEL, COMPARE, ENVIRONMENTS, TARGETS, QUEUE,
+    HELP_COMMAND,
+)  # fmt: skip
 """Every magic there is."""

@@ -51,10 +51,12 @@ def enqueue(
 
 def impossible_here(resources: Resources) -> str | None:
     """Why this machine can never serve a run that asks for ``resources``, and the remedy."""
-    from .leases import Wish, impossible
-    from .machine import here
+    from .leases import Machine, Wish, impossible
+    from .machine import here, memory, processors
 
-    return None if resources == Resources() else impossible(Wish(resources), here())
+    # The driver is not woken for those who want no GPU.
+    found = here() if resources.gpus else Machine((), processors(), memory())
+    return impossible(Wish(resources), found)
 
 
 def wake(place: Home | None = None) -> None:

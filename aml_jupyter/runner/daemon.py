@@ -22,7 +22,7 @@ from . import queue
 from .asking import Asker
 from .board import Board
 from .gpus import Gpus
-from .leases import Lease, Machine, Wish, decide
+from .leases import Lease, Machine, Wish, decide, impossible
 from .lifecycle import ActiveRun
 from .machine import MachineWatch
 from .sampling import Sampler, say
@@ -66,6 +66,7 @@ class Runner:
         if lock is None:
             return
         try:
+            queue.tidy(self._home)
             self._bundle = self._home.bundle()
             self._listen()
             self._hear_children()
@@ -207,10 +208,19 @@ class Runner:
         if asked == self._asked:
             return {}
         self._asked = asked
-        line = [(name, self._wish(run)) for name, run in waiting]
+        for name, run in waiting:
+            self._refuse_hopeless(name, run)
+        line = [(name, self._wish(run)) for name, run in waiting if not run.done]
         decision = decide(held, line, self._machine)
         self._reasons = decision.reasons
         return dict(decision.grants)
+
+    def _refuse_hopeless(self, name: str, run: ActiveRun) -> None:
+        """The machine may have lost since what was asked for."""
+        why = None if self._machine.trouble else impossible(run.wish, self._machine)
+        if why:
+            run.refuse(why)
+            del self._runs[name]
 
     def _look_at_machine(self) -> Machine:
         """What there is to lease, and who else uses it."""

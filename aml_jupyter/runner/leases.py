@@ -96,7 +96,7 @@ class Lease:
         if not isinstance(record, Mapping) or not isinstance(record.get("gpus"), list):
             return cls()
         memory = record.get("memory")
-        gpus = tuple(int(index) for index in record["gpus"])
+        gpus = tuple(index for index in record["gpus"] if isinstance(index, int))
         return cls(gpus, int(memory) if isinstance(memory, (int, float)) else 0)
 
 

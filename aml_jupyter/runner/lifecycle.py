@@ -51,7 +51,8 @@ class ActiveRun:
         self.entry = entry
         self.done = False
         self.job: Job | None = None
-        self.lease: Lease | None = None
+        given = entry.lease()
+        self.lease = Lease.from_json(given) if given is not None else None
         self._bundle = bundle
         self._backend: Backend | None = None
         self._handle: Handle | None = None
@@ -166,6 +167,10 @@ class ActiveRun:
             # What cannot be understood now is not understood later either.
             self._finish(states.FAILED, _error("ServiceError", str(error)))
 
+    def refuse(self, why: str) -> None:
+        """End the run, which can never have what it asks for."""
+        self._finish(states.FAILED, _error("UserError", why))
+
     def put_off(self, seconds: float, why: BaseException) -> None:
         """Leave the run as it is for a while; its files may be better by then."""
         self._not_before = time.monotonic() + seconds
@@ -230,9 +235,26 @@ class ActiveRun:
             self._handle = {**facts.handle, "folder": self.folder}
         elif self.backend.starts_at_once and os.path.exists(self._path(layout.CLAIM)):
             self._handle = {"folder": self.folder}
-        if self._handle is not None or facts.status == states.STARTING:
-            self.lease = Lease.from_json(facts.lease or {})
-            self._is_ready = True
+        if self._handle is not None and self.lease is None:
+            self.lease = Lease()
+        if self.lease is not None:
+            self._resume(self.lease)
+
+    def _resume(self, lease: Lease) -> None:
+        """Go on with what the run was given before."""
+        self._is_ready = True
+        job = self.job = replace(self._job(), gpus=lease.gpus)
+        if job.spec.recipe and self._handle is None:
+            built = cache.find(self._recipe(), job.spec.options, job.environment)
+            if built is None:
+                self._let_go()
+            else:
+                self._take_environment(built)
+
+    def _let_go(self) -> None:
+        """Wait in line anew, once the environment is there again."""
+        self.entry.keep_lease(None)
+        self.lease, self._is_ready = None, False
 
     @property
     def handle(self) -> Handle | None:
@@ -280,7 +302,12 @@ class ActiveRun:
         # A Python of the image that was named is taken, whatever was built beside it.
         is_named = built.image is not None and job.spec.interpreter not in _ANY_PYTHON
         interpreter = job.spec.interpreter if is_named else built.interpreter
-        self.job = replace(job, spec=replace(job.spec, interpreter=interpreter, image=built.image))
+        # What activating a conda environment sets; what the run itself sets counts for more.
+        activation = built.facts.get("activation")
+        variables = {**(activation if isinstance(activation, dict) else {})}
+        variables.update(job.spec.environment_variables)
+        spec = replace(job.spec, interpreter=interpreter, image=built.image)
+        self.job = replace(job, spec=replace(spec, environment_variables=variables))
         self._built = built
 
     # Starting
@@ -289,6 +316,7 @@ class ActiveRun:
         """Prepare the working directory: a small one now, a large one beside the other work."""
         self.lease = lease
         job = self.job = replace(self._job(), gpus=lease.gpus)
+        self.entry.keep_lease(lease.to_json())
         self._say("lease", **lease.to_json())
         self._say("state", state=states.PREPARING)
         self._laying_out = _LayOut(job)
@@ -349,7 +377,7 @@ class ActiveRun:
         """The image went between plan and start: make it again, once, and wait in line anew."""
         self._has_prepared_anew = True
         self._say("warning", message=f"{error.message} It is made again.")
-        self.lease, self._is_ready = None, False
+        self._let_go()
 
     def _note_environment(self) -> None:
         """Write down which versions the job runs with, beside the other work: it may take long."""

@@ -52,7 +52,27 @@ class Entry:
 
     def remove(self) -> None:
         """Take the run off the queue: it has ended."""
+        self._lease_path.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
+
+    @property
+    def _lease_path(self) -> Path:
+        return self.path.with_suffix(".lease")
+
+    def lease(self) -> dict[str, Any] | None:
+        """What an earlier runner gave the run; None for one that has not had its turn.
+
+        It stands here, since a run's folder may be out of reach for a while, and is its job's.
+        """
+        found = layout.read_json(str(self._lease_path))
+        return found if isinstance(found, dict) else None
+
+    def keep_lease(self, lease: Mapping[str, object] | None) -> None:
+        """Remember what the run was given, or with None that it waits again."""
+        if lease is None:
+            self._lease_path.unlink(missing_ok=True)
+        else:
+            layout.write_json(str(self._lease_path), dict(lease))
 
 
 def add(
@@ -97,6 +117,13 @@ def entries(home: Home, known: Mapping[str, Any]) -> Iterator[Entry]:
             entry = _read(home.queue / name)
             if entry is not None:
                 yield entry
+
+
+def tidy(home: Home) -> None:
+    """Remove what a runner left half-written that was killed; for the one that holds the lock."""
+    for path in home.queue.glob("*.lease*"):
+        if path.suffix != ".lease" or not path.with_suffix(".json").exists():
+            path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Entry | None:

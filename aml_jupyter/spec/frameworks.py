@@ -99,7 +99,7 @@ _FRAMEWORKS = {
         package="lightgbm",
         lines="4.6 4.7",
         first=dict.fromkeys(_PYTHONS, "4.6"),
-        last={},
+        last={"3.8": "4.6", "3.9": "4.6"},
     ),
     "xgboost": _Framework(
         title="XGBoost",

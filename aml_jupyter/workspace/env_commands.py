@@ -1,13 +1,13 @@
-"""`aml env` and `%aml_env`: what both can be asked for, and how it is done."""
+"""What `aml env` and `%aml_env` do, whoever shows it."""
 
 from __future__ import annotations
 
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..backends import CONTAINERS
@@ -16,166 +16,16 @@ from ..environments.making import BuildError
 from ..environments.shelf import Shelf
 from ..errors import UserErrorException
 from ..spec import Environment
-from ..spec.words import parse_duration
 from ..store.feed import read_tail
-from .command_table import HELP, Command, Group, Option, Parsed
-from .compute import LOCAL
+from .command_table import Parsed
+from .compute import LOCAL, placement
 from .env_facts import built_by_key, places_of, resolved_at
 from .images import ImageBuildDetails
 from .run_options import IMAGE, environment_of
 from .workspace import Workspace
 
-OLDEST_KEPT = 30 * 86400
-"""The seconds for which `prune` leaves alone what was used."""
-
 _LOG_BYTES = 64 * 1024
 _PAUSE = 0.1
-
-YES = Option("-y/--yes", "", "do not ask")
-_DOCKER = Option("--docker", "", "for a container: its image")
-_CONDA = Option("--conda", "FILE", "the packages of a conda environment file", source="paths")
-_PIP = Option("--pip", "FILE", "the packages of a pip requirements file", source="paths")
-_IMAGE = Option("--image", "NAME", "a container image; --conda or --pip is installed in it")
-_DOCKERFILE = Option("--dockerfile", "FILE", "the image of a Dockerfile", source="paths")
-_KERNEL = Option("--from-kernel", "", "exactly what is installed here, where this runs")
-_OVERWRITE = Option("--overwrite", "", "replace what is in the folder")
-_RESET = Option("--reset", "", "back to the Python of this notebook")
-_DEEP = Option("--deep", "", "compare every file's content, not only its size")
-_AS = Option("--name", "NAME", "the name to register it under")
-_DRY_RUN = Option("--dry-run", "", "only say what would be removed")
-_OLDER = Option(
-    "--older-than", "TIME", "all that was not used for 7d, 12h …; 30d if not said", parse_duration
-)
-_ALL = Option("--all", "", "all that no live run uses, however new")
-
-_NAMED = "NAME"
-_ANY = "environments"
-
-
-def group(name: str, in_notebook: bool, more: Sequence[Option] = ()) -> Group:
-    """All that can be asked; ``name`` is how it is called, ``more`` what every command takes."""
-    commands = {
-        word: replace(
-            command,
-            name=f"{name} {word}",
-            options=(*command.options, *more, HELP),
-            examples=[f"{name} {example}" for example in command.examples],
-        )
-        for word, command in _COMMANDS.items()
-        if in_notebook or word not in _IN_NOTEBOOKS
-    }
-    return Group(name, "Environments: what a job runs in.", commands, usual="list")
-
-
-_IN_NOTEBOOKS = ("use",)
-_COMMANDS: Mapping[str, Command] = {
-    "list": Command("", "registered, curated and built environments", examples=("list",)),
-    "show": Command(
-        "",
-        "all about one: what it asks for, what is built of it",
-        words=_NAMED,
-        least=1,
-        most=1,
-        sources=(_ANY,),
-        examples=("show torch", "show AzureML-sklearn-CPU"),
-    ),
-    "use": Command(
-        "",
-        "what cells of this notebook run in when they do not say --env",
-        words="[NAME]",
-        options=(_RESET,),
-        most=1,
-        sources=(_ANY,),
-        examples=("use torch", "use requirements.txt", "use --reset"),
-    ),
-    "create": Command(
-        "",
-        "make one and register it",
-        words=_NAMED,
-        options=(_CONDA, _PIP, _IMAGE, _DOCKERFILE, _KERNEL),
-        least=1,
-        most=1,
-        examples=(
-            "create torch --pip requirements.txt",
-            "create gpu --image nvidia/cuda:12.4.1-runtime-ubuntu22.04 --conda env.yml",
-            "create mine --from-kernel",
-        ),
-    ),
-    "build": Command(
-        "",
-        "build it now, and watch",
-        words=_NAMED,
-        options=(_DOCKER,),
-        least=1,
-        most=1,
-        sources=(_ANY,),
-        examples=("build torch", "build torch --docker", "build requirements.txt"),
-    ),
-    "register": Command(
-        "",
-        "keep one that was saved to a folder, a file, or a variable of the notebook",
-        words="FOLDER|FILE|VARIABLE",
-        options=(_AS,),
-        least=1,
-        most=1,
-        sources=("paths",),
-        examples=("register ./torch-env", "register env.yml --name torch"),
-    ),
-    "clone": Command(
-        "",
-        "register a copy under another name",
-        words="NAME NEW",
-        least=2,
-        most=2,
-        sources=(_ANY, ""),
-        examples=("clone AzureML-PyTorch-GPU torch",),
-    ),
-    "save": Command(
-        "",
-        "write it into a folder, to be shared or changed",
-        words="NAME FOLDER",
-        options=(_OVERWRITE,),
-        least=2,
-        most=2,
-        sources=(_ANY, "paths"),
-        examples=("save torch ./torch-env",),
-    ),
-    "check": Command(
-        "",
-        "look over what is built, file by file; all of it if none is named",
-        words="[NAME|KEY]",
-        options=(_DEEP,),
-        most=1,
-        sources=(_ANY,),
-        examples=("check torch", "check --deep"),
-    ),
-    "why": Command(
-        "",
-        "whether the next run has to build it, and what changed since the last build",
-        words=_NAMED,
-        options=(_DOCKER,),
-        least=1,
-        most=1,
-        sources=(_ANY,),
-        examples=("why torch", "why requirements.txt --docker"),
-    ),
-    "prune": Command(
-        "",
-        "remove what is built and has not been used for long",
-        options=(_OLDER, _ALL, _DRY_RUN, YES),
-        examples=("prune --dry-run", "prune --older-than 7d -y", "prune --all"),
-    ),
-    "remove": Command(
-        "",
-        "remove what is built of one; it stays registered, and is built again when needed",
-        words="NAME|KEY",
-        options=(YES,),
-        least=1,
-        most=1,
-        sources=(_ANY,),
-        examples=("remove torch -y",),
-    ),
-}
 
 
 # Making and keeping ---------------------------------------------------------------------------
@@ -308,9 +158,10 @@ class EnvironmentBuild:
         self.environment = environment
         target = target_for(environment, docker)
         self._resolved, self._options = resolved_at(workspace.folder, environment, target)
+        recipe = self._resolved.recipe
+        self.had_nothing_to_do = recipe is None or bool(cache.find(recipe, self._options))
         self._begun = time.monotonic()
         self._details = ImageBuildDetails(environment, self._resolved, self._options)
-        self.had_nothing_to_do = self._details.state().text == "nothing had to be built"
 
     @property
     def key(self) -> str:
@@ -389,17 +240,10 @@ def checked(workspace: Workspace, text: str | None, deep: bool) -> Iterator[Chec
     """Look over what is built of an environment, or all that is built: one after the other."""
     built = built_by_key()
     chosen = list(built.values()) if text is None else built_named(workspace, text)
-    options = resolved_options(workspace)
+    options = placement(workspace.folder, CONTAINERS).options
     for each in chosen:
         problems = cache.check(each.key, deep=deep, options=options)
         yield Checked(each.key, each.name, tuple(problems))
-
-
-def resolved_options(workspace: Workspace) -> dict[str, object]:
-    """The settings of the engine that images are asked of."""
-    from .compute import placement
-
-    return dict(placement(workspace.folder, CONTAINERS).options)
 
 
 def built_named(workspace: Workspace, text: str) -> list[Built]:

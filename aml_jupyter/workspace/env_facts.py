@@ -20,7 +20,7 @@ from .workspace import Workspace
 
 READY, BUILDING, FAILED, NOT_BUILT = "ready", "building", "failed", "not built"
 NO_BUILD = "needs no build"
-REGISTERED, CURATED, CACHED = "registered", "curated", "built for a run"
+REGISTERED, CURATED, CACHED = "registered", "curated", "built"
 
 COLUMNS = ("environment", "version", "from", "state", "size", "last used", "key")
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..backends import CONTAINERS
 from ..errors import UserErrorException
 from ..spec import ALL_GPUS, DockerConfiguration, Environment, Resources
 from ..spec.words import parse_bytes
@@ -77,9 +76,7 @@ DOCKER_ARG = Option(
 )
 KEEP = Option("--keep", "", "keep the container when the job is over, for looking into")
 GPUS = Option("--gpus", "N", "wait for N GPUs and see only those; `all`, or 0 for none", gpus)
-GPU_MEM = Option(
-    "--gpu-mem", "SIZE", "share GPUs: so much memory of each, such as 8G", parse_bytes
-)
+GPU_MEM = Option("--gpu-mem", "SIZE", "share GPUs: so much memory of each, such as 8G", parse_bytes)
 CPUS = Option("--cpus", "N", "wait until N processors are not promised to others", cpus)
 MEM = Option("--mem", "SIZE", "wait until so much memory is not promised, such as 16G", parse_bytes)
 PRIORITY = Option("--priority", "N", "higher goes first; 0 if not said", priority)
@@ -128,7 +125,14 @@ class RunOptions:
     @property
     def compute_target(self) -> str | None:
         """The target's name; None for the usual one."""
+        from ..backends import CONTAINERS
+
         return self.target or (CONTAINERS if self.wants_container else None)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of what was asked for."""
+        return list(self.environment.notes) if self.environment else []
 
     @property
     def settings(self) -> dict[str, object] | None:

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,6 +33,20 @@ class Engine:
 
     def __init__(self, host: str) -> None:
         self.host = host
+
+    def answers(self) -> bool:
+        """Whether the engine at this unix socket answers."""
+        import docker.errors
+
+        with socket.socket(socket.AF_UNIX) as probe:
+            # docker-py leaves a connection open that could not be made.
+            try:
+                probe.connect(self.host.removeprefix("unix://"))
+            except OSError:
+                return False
+        with contextlib.suppress(docker.errors.DockerException), self.client() as client:
+            return bool(client.ping())
+        return False
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Any]:
@@ -103,16 +118,10 @@ class OwnEngine(Engine):
         self._wait_until_it_answers()
 
     def _wait_until_it_answers(self) -> None:
-        import docker.errors
-
         assert self._process is not None
         until = time.monotonic() + _START_LIMIT
         while time.monotonic() < until and self._process.poll() is None:
-            with (
-                contextlib.suppress(docker.errors.DockerException, OSError),
-                self.client() as client,
-            ):
-                client.ping()
+            if self.answers():
                 return
             time.sleep(0.1)
         said = (self.folder / "log").read_text(errors="replace")

@@ -24,18 +24,18 @@ _CATATONIT = ("/usr/libexec/podman/catatonit", "/usr/bin/catatonit")
 _USER, _ID = "aml-podman", 47_114
 _MAPPED = "2000000000:65536"
 _START_LIMIT = 30.0
-_STORAGE = '[storage]\ndriver = "overlay"\nrunroot = "{0}/run/storage"\ngraphroot = "{0}/storage"\n'
+_STORAGE = '[storage]\ndriver = "overlay"\n'
 # Neither systemd's cgroups nor its journal are there on a bare machine.
 _CONTAINERS = '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
 
 
 class Podman(Engine):
-    """A Podman that is up; ``uid`` is whose it is."""
+    """A Podman that is up; ``uid`` and ``gid`` are whose it is."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(f"unix://{folder}/run/podman.sock")
         self.folder = folder
-        self.uid = _ID if os.geteuid() == 0 else os.geteuid()
+        self.uid, self.gid = (_ID, _ID) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
         self._as_user: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -62,12 +62,13 @@ class Podman(Engine):
 
     def start(self) -> None:
         """Lay out what it stands on, start it, and wait until it answers."""
-        for name in ("home", "run", "storage"):
+        for name in ("home", "run"):
             (self.folder / name).mkdir(mode=0o700, parents=True)
-            os.chown(self.folder / name, self.uid, -1)
+            # The group counts as well: what has one that is not mapped, no container may pass.
+            os.chown(self.folder / name, self.uid, self.gid)
         for place in (self.folder, *self.folder.parents[:1]):
             place.chmod(0o755)
-        (self.folder / "storage.conf").write_text(_STORAGE.format(self.folder))
+        (self.folder / "storage.conf").write_text(_STORAGE)
         (self.folder / "containers.conf").write_text(_CONTAINERS)
         if os.geteuid() == 0:
             self._as_user = _as_another_user(self.folder)
@@ -83,14 +84,10 @@ class Podman(Engine):
         self._wait_until_it_answers()
 
     def _wait_until_it_answers(self) -> None:
-        import docker.errors
-
         assert self._process is not None
         until = time.monotonic() + _START_LIMIT
         while time.monotonic() < until and self._process.poll() is None:
-            errors = (docker.errors.DockerException, OSError)
-            with contextlib.suppress(*errors), self.client() as client:
-                client.ping()
+            if self.answers():
                 return
             time.sleep(0.1)
         said = (self.folder / "log").read_text(errors="replace")
