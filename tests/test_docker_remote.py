@@ -548,7 +548,8 @@ def test_a_run_far_away_looks_like_one_from_here(
     assert (run.folder / "outputs/model").read_text() == str(count)
     assert "outputs/model" in run.get_file_names()
     with far_engine.client() as client:
-        until(lambda: not client.containers.list(all=True))
+        label = f"aml.run={run.id}"
+        until(lambda: not client.containers.list(all=True, filters={"label": label}))
 
 
 def let_end(engine: service.OwnEngine, run: WholeRun) -> None:

@@ -210,6 +210,7 @@ def test_what_the_base_image_has_stays_in_sight(maker: Maker) -> None:
     assert not any(line.startswith("pip==") for line in made.packages)
 
 
+@pytest.mark.slow
 @pytest.mark.service("docker")
 def test_packages_of_a_virtual_environment_in_the_image_stay_in_sight(maker: Maker) -> None:
     text = f"""
@@ -428,6 +429,7 @@ def test_a_step_that_fails_is_named_by_its_line(maker: Maker, builder: str) -> N
     assert maker.mark in maker.log
 
 
+@pytest.mark.slow
 @pytest.mark.service("docker")
 def test_packages_come_on_top_of_a_dockerfile_which_is_built_once(maker: Maker) -> None:
     ant, bee = maker.wheel("ant", "1.0"), maker.wheel("bee", "1.0")
@@ -540,16 +542,24 @@ def index(folder: Path, *, password: str = "", as_proxy: bool = False) -> Iterat
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with serving(Handler) as port:
+        yield Index(folder, port, asked)
+
+
+@contextlib.contextmanager
+def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
+    """The port on loopback where requests are answered by ``handler``."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield Index(folder, server.server_address[1], asked)
+            yield server.server_address[1]
         finally:
             server.shutdown()
             thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.service("docker")
 def test_a_password_for_the_index_is_used_and_is_nowhere_in_the_image(maker: Maker) -> None:
     greet = maker.wheel("greet", "1.0")
@@ -565,6 +575,7 @@ def test_a_password_for_the_index_is_used_and_is_nowhere_in_the_image(maker: Mak
     assert PASSWORD not in maker.log
 
 
+@pytest.mark.slow
 @pytest.mark.service("docker")
 def test_a_password_in_the_settings_of_uv_is_nowhere_in_the_image(maker: Maker) -> None:
     greet = maker.wheel("greet", "1.0")
@@ -591,6 +602,7 @@ def test_without_buildkit_a_password_is_refused_with_the_remedy(maker: Maker) ->
         assert PASSWORD not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.service("docker")
 @both
 def test_packages_come_through_the_proxy_whose_password_is_not_in_the_image(
@@ -675,6 +687,7 @@ def test_a_companys_certificates_are_trusted_while_it_is_built(
     assert "SSL_CERT_FILE" not in maker.run(made, "env")
 
 
+@pytest.mark.slow
 @pytest.mark.service("docker")
 @both
 def test_a_companys_certificates_are_trusted_by_the_steps_of_a_dockerfile(
@@ -695,56 +708,48 @@ def test_a_companys_certificates_are_trusted_by_the_steps_of_a_dockerfile(
 # Registries ---------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def registry(password: str) -> Iterator[int]:
-    """The port of a registry on loopback that has ``box:1`` for those who know the password."""
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+def box() -> tuple[bytes, dict[str, bytes]]:
+    """An image with one small file, as a registry keeps it: its manifest, and its parts."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         entry = tarfile.TarInfo("hello.txt")
         entry.size = 5
         archive.addfile(entry, io.BytesIO(b"hello"))
     layer = buffer.getvalue()
-    settings = {
-        "architecture": "amd64",
-        "os": "linux",
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [_digest(gzip.decompress(layer))]},
-    }
+    layers = {"type": "layers", "diff_ids": [_digest(gzip.decompress(layer))]}
+    settings = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": layers}
     config = json.dumps(settings).encode()
-    kind = "application/vnd.docker.distribution.manifest.v2+json"
-    manifest = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": kind,
-            "config": {
-                "mediaType": "application/vnd.docker.container.image.v1+json",
-                "size": len(config),
-                "digest": _digest(config),
-            },
-            "layers": [
-                {
-                    "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
-                    "size": len(layer),
-                    "digest": _digest(layer),
-                }
-            ],
-        }
-    ).encode()
-    blobs = {_digest(blob): blob for blob in (layer, config, manifest)}
+    kinds = {
+        "application/vnd.docker.container.image.v1+json": config,
+        "application/vnd.docker.image.rootfs.diff.tar.gzip": layer,
+    }
+    about = [
+        {"mediaType": kind, "size": len(content), "digest": _digest(content)}
+        for kind, content in kinds.items()
+    ]
+    manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": about[0], "layers": about[1:]}
+    return json.dumps(manifest).encode(), {_digest(one): one for one in kinds.values()}
+
+
+@contextlib.contextmanager
+def registry(password: str) -> Iterator[int]:
+    """The port of a registry on loopback that has ``box:1`` for those who know the password."""
+    manifest, parts = box()
     wanted = "Basic " + base64.b64encode(f"me:{password}".encode()).decode()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.headers.get("Authorization") != wanted:
                 self._answer(401, b"{}", "application/json")
-                return
-            asked = self.path.rpartition("/")[2]
-            if self.path == "/v2/":
+            elif self.path == "/v2/":
                 self._answer(200, b"{}", "application/json")
-            elif asked == "1" or "/manifests/" in self.path:
-                self._answer(200, manifest, kind)
+            elif "/manifests/" in self.path:
+                self._answer(200, manifest, _MANIFEST)
             else:
-                self._answer(200, blobs[asked], "application/octet-stream")
+                self._answer(200, parts[self.path.rpartition("/")[2]], "application/octet-stream")
 
         do_HEAD = do_GET
 
@@ -762,14 +767,8 @@ def registry(password: str) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        yield port
 
 
 def _unzipped(content: bytes) -> bytes:

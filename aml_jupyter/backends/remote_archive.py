@@ -142,10 +142,17 @@ def _asked(engine: Engine, method: str, container: str, path: str) -> Iterator[A
 
     api = engine.client.api
     url = f"{api.base_url}/v{api.api_version}/containers/{container}/archive"
+    # Engines pack slower than networks carry, and what is large is seldom text.
+    headers = {"Accept-Encoding": "identity"}
     with (
         engine.errors(f"{os.path.basename(path)} cannot be fetched from the container"),
         api.request(
-            method, url, params={"path": path}, stream=True, timeout=api.timeout
+            method,
+            url,
+            params={"path": path},
+            headers=headers,
+            stream=True,
+            timeout=api.timeout,
         ) as response,
     ):
         try:
@@ -168,7 +175,7 @@ class Coming:
     def take(self, pieces: Iterable[bytes], beside: str) -> set[str]:
         """Unpack an archive whose names are below the folder ``beside``; the paths in it."""
         found = set()
-        with tarfile.open(fileobj=_Reader(pieces), mode="r|") as archive:
+        with _opened(pieces) as archive:
             for member in archive:
                 path = posixpath.join(beside, posixpath.normpath(member.name))
                 found.add(path)
@@ -204,7 +211,7 @@ def _read(read: Callable[[int], bytes], size: int) -> Iterator[bytes]:
 def small_files(pieces: Iterable[bytes], limit: int) -> dict[str, bytes]:
     """The files in an archive of one folder by their names, without any that is too large."""
     found = {}
-    with tarfile.open(fileobj=_Reader(pieces), mode="r|") as archive:
+    with _opened(pieces) as archive:
         for member in archive:
             if member.isreg() and member.size <= limit:
                 file = archive.extractfile(member)
@@ -213,28 +220,31 @@ def small_files(pieces: Iterable[bytes], limit: int) -> dict[str, bytes]:
     return found
 
 
+def _opened(pieces: Iterable[bytes]) -> tarfile.TarFile:
+    return tarfile.open(fileobj=_Reader(pieces), mode="r|", bufsize=_PIECE)
+
+
 class _Reader(io.RawIOBase):
     """Pieces of bytes as a file that is read from front to back."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = iter(pieces)
-        self._rest = b""
+        self._pieces = (memoryview(piece) for piece in pieces if piece)
+        self._rest = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        parts = [self._rest]
-        length = len(self._rest)
-        while length < size:
-            piece = next(self._pieces, None)
-            if piece is None:
+        parts = []
+        missing = size
+        while missing > 0:
+            self._rest = self._rest or next(self._pieces, self._rest)
+            if not self._rest:
                 break
-            parts.append(piece)
-            length += len(piece)
-        data = b"".join(parts)
-        self._rest = data[size:]
-        return data[:size]
+            parts.append(self._rest[:missing])
+            self._rest = self._rest[missing:]
+            missing -= len(parts[-1])
+        return b"".join(parts)
 
 
 class Events:
@@ -264,7 +274,7 @@ class Events:
 
     def take_archive(self, pieces: Iterable[bytes], start: int) -> None:
         """Add what is in the job's file, as an archive, from the offset ``start`` on."""
-        with tarfile.open(fileobj=_Reader(pieces), mode="r|") as archive:
+        with _opened(pieces) as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.isreg() else None
                 at = 0

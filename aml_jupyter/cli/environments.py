@@ -18,6 +18,7 @@ from ..store import WorkspaceFolder
 from ..workspace import Workspace, env_commands, env_facts, env_prune, env_table
 from ..workspace.command_table import Group, Option, Parsed
 from ..workspace.env_commands import EnvironmentBuild, Look
+from ..workspace.env_facts import SHORT_KEY
 from ..workspace.env_prune import Candidate, Pruned
 from ..workspace.run_options import environment_of
 from . import OK, RUN_FAILED
@@ -225,7 +226,9 @@ def _build(asked: Parsed, as_json: bool) -> int:
 
 def _with_its_words(build: EnvironmentBuild, error: BuildError) -> AmlError:
     """The error, after the end of the log is shown."""
-    say(printable_lines("\n".join(build.tail(_TAIL))))
+    repeated = (f"Failed: {error.message}", error.hint)
+    said = [line for line in build.tail(_TAIL) if line not in repeated]
+    say(printable_lines("\n".join(said)))
     at_fault = f" At fault: {one_line(error.line)}." if error.line else ""
     return AmlError(printable_lines(error.message) + at_fault, error.hint)
 
@@ -236,7 +239,8 @@ def _result(build: EnvironmentBuild) -> str:
         return f"{name} needs no build: {build.result}"
     if built is None or build.had_nothing_to_do:
         return f"{name} is built already: {build.result}"
-    size = f"{len(built.packages)} packages, {shown_size(built.size)}"
+    size = f"{len(built.packages)} packages"
+    size += f", {shown_size(built.size)}" if built.size else ""  # an image's is known a bit later
     return f"{name} is ready, built in {shown_duration(built.seconds)} ({size}): {build.result}"
 
 
@@ -322,7 +326,7 @@ def _remove_all(found: Sequence[Candidate], asked: Parsed, as_json: bool) -> int
 def _tell_removed(done: Pruned, known: set[str], is_dry: bool) -> None:
     for each in done.kept:
         if each.key not in known:
-            say(f"{each.key} stays: {one_line(each.kept)}.")
+            say(f"{each.key[:SHORT_KEY]} stays: {one_line(each.kept)}.")
     verb = "Would free" if is_dry else "Freed"
     count = len(done.removed)
     print(f"{verb} {shown_size(done.freed)}: {count} environment{'' if count == 1 else 's'}.")
@@ -338,12 +342,12 @@ def _is_agreed(found: Iterable[Candidate]) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-_HEADS = ("key", "environment", "kind", "size", "last used", "stays because")
+_HEADS = ("key", "environment", "kind", "size", "used", "stays because")
 
 
 def _row(each: Candidate) -> list[str]:
     used = shown_age(min(each.used, time.time()))
-    return [each.key, each.name, each.kind, shown_size(each.size), used, each.kept]
+    return [each.key[:SHORT_KEY], each.name, each.kind, shown_size(each.size), used, each.kept]
 
 
 _DO: Mapping[str, Callable[[Parsed, bool], int]] = {

@@ -84,7 +84,7 @@ class Narrator:
         elif self._failed is None and not line.startswith("sha256:"):
             self._step().said.append(line)
             if _TOLD_OF_UV.match(line):
-                self._site.progress(self._number - 1, self._total, line.strip())
+                self._site.progress(max(self._number - 1, 0), self._total, line.strip())
 
     def failure(self, words: str = "") -> BuildFailed:
         """What went wrong, by what was heard; ``words`` are the builder's last."""

@@ -71,7 +71,8 @@ def write(recipe: Recipe, site: Site, *, by_buildkit: bool) -> Context:
     (packages / "pythons").write_text(_lines(pythons(recipe.python)), encoding="utf-8")
     if recipe.conda:
         _write_conda(packages, recipe, site, files)
-    secrets = {NETRC: variables.get("NETRC"), CERTIFICATES: variables.get("SSL_CERT_FILE")}
+    netrc = variables.get("NETRC") or os.path.join(variables.get("HOME") or "~", ".netrc")
+    secrets = {NETRC: os.path.expanduser(netrc), CERTIFICATES: variables.get("SSL_CERT_FILE")}
     there = {name: Path(path) for name, path in secrets.items() if path and os.path.isfile(path)}
     if by_buildkit:
         there[SETTINGS] = site.private_file("image-settings", _exports(settings))

@@ -32,16 +32,21 @@ def of_packages(error: BuildFailed, recipe: Recipe, lines: Sequence[str]) -> Bui
     said = "\n".join(line for line in error.said.splitlines() if not line.startswith("ERROR"))
     reason = refused[1] if refused else ""
     line = venv.fault(lines, said) if reason == "packages" else ""
-    message, hint = _REASONS.get(reason, ("The environment cannot be put into the image.", ""))
+    message, hint = _REASONS.get(reason, _UNKNOWN)
+    message = message.format(python=recipe.python or "", base=recipe.base or "of the Dockerfile")
     if line:
         message += f" It is about {line!r}."
         hint = f"Change {line!r} in the environment."
     if reason == "no Python":
         line = f"python={recipe.python}" if recipe.python else ""
-    message = message.format(python=recipe.python or "", base=recipe.base or "of the Dockerfile")
-    return BuildError(message, _hint(said) or hint, line=line, said=said)
+    of_engine = "" if reason else hint_for(said)
+    return BuildError(message, _hint(said) or of_engine or hint, line=line, said=said)
 
 
+_UNKNOWN = (
+    "The environment cannot be put into the image {base}.",
+    "The build's log has all that was said. The base image has to have a shell (/bin/sh).",
+)
 _REASONS = {
     "packages": ("The packages cannot be installed.", "See the build's log."),
     "conda": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from aml_jupyter.errors import AmlError
 
 _TAIL_LINES = 30
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -81,7 +83,10 @@ class Site:
         cwd: Path | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> str:
-        """What a command said, which is in the log as it said it; BuildError when it failed."""
+        """What a command said, without colours; BuildError when it failed.
+
+        The log has it as it was said.
+        """
         said: list[str] = []
         with (
             open(self.log, "a", encoding="utf-8", errors="replace") as log,
@@ -97,9 +102,10 @@ class Site:
             ) as process,
         ):
             assert process.stdout is not None
-            for line in process.stdout:
-                log.write(line)
+            for coloured in process.stdout:
+                log.write(coloured)
                 log.flush()
+                line = _COLOURS.sub("", coloured)
                 said.append(line)
                 if on_line is not None:
                     on_line(line.rstrip("\n"))

@@ -167,7 +167,7 @@ class Environments:
 
 def _removed(found: Sequence[Candidate], asked: Parsed) -> Table | None:
     """Remove what may go if that was confirmed; a table of what there is, and is to go."""
-    from ..workspace.env_facts import shown_age, shown_size
+    from ..workspace.env_facts import SHORT_KEY, shown_age, shown_size
     from ..workspace.env_prune import remove
 
     may_go = [each for each in found if not each.kept]
@@ -180,9 +180,16 @@ def _removed(found: Sequence[Candidate], asked: Parsed) -> Table | None:
         how = "" if asked.given("dry_run") or not may_go else " Add --yes to remove them."
         print(f"Would free {size}: {_counted(len(may_go))}.{how}")
         left = found
-    heads = ("key", "environment", "kind", "size", "last used", "stays because")
+    heads = ("key", "environment", "kind", "size", "used", "stays because")
     rows = [
-        [each.key, each.name, each.kind, shown_size(each.size), shown_age(each.used), each.kept]
+        [
+            each.key[:SHORT_KEY],
+            each.name,
+            each.kind,
+            shown_size(each.size),
+            shown_age(each.used),
+            each.kept,
+        ]
         for each in left
     ]
     return Table(heads, rows) if rows else None
@@ -193,7 +200,8 @@ def _counted(number: int) -> str:
 
 
 def _marked(name: str, used: str | None) -> str:
-    is_used = used is not None and used.partition(":")[0].lower() == name.lower()
+    plain = name.partition(":")[0].lower()
+    is_used = used is not None and used.partition(":")[0].lower() == plain
     return f"{name} (in use here)" if is_used else name
 
 
@@ -326,7 +334,9 @@ class BuildView:
             return f"✔ {name} needs no build: {build.result}"
         if built is None or build.had_nothing_to_do:
             return f"✔ {name} is built already: {build.result}"
-        size = f"{len(built.packages)} packages, {shown_size(built.size)}"
+        size = f"{len(built.packages)} packages"
+        # An image's size is known a bit later.
+        size += f", {shown_size(built.size)}" if built.size else ""
         return f"✔ {name} is ready, built in {built.seconds:.1f} s ({size}): {build.result}"
 
 

@@ -181,7 +181,7 @@ def _note(facts: events.Facts) -> str:
 
 def _progress(facts: events.Facts) -> Progress | None:
     said = facts.progress
-    if not said:
+    if not said or said.get("stage") != facts.status:
         return None
     done, total = said.get("done"), said.get("total")
     part = float(done) / float(total) if isinstance(done, (int, float)) and total else None

@@ -36,6 +36,10 @@ from .queue import Entry
 GRACE = 10.0
 """Seconds between asking a job to end and ending it; ``AML_CANCEL_GRACE`` is for other habits."""
 
+ENGINE_PATIENCE = 60.0
+"""Seconds for which a run that is to start waits for its engine; ``AML_ENGINE_PATIENCE``."""
+
+_ASK_ENGINE_EVERY = 1.0
 _ANY_PYTHON = ("python", PYTHON_IN_IMAGE)
 _RETRY = (0.5, 5.0)
 _TIME_LIMIT = "max_run_duration_seconds"
@@ -63,6 +67,8 @@ class ActiveRun:
         self._preparation: Preparation | None = None
         self._is_ready = False
         self._has_prepared_anew = False
+        self._may_be_there = False
+        self._away_since: float | None = None
         self._laying_out: _LayOut | None = None
         self._submitting: _Submit | None = None
         self._told: set[str] = set()
@@ -186,12 +192,14 @@ class ActiveRun:
             self._watch(status)
         elif self._submitting is not None:
             self._go_on_starting()
+        elif self._may_be_there and self.lease is not None:
+            self._start()  # a runner was killed here, or an engine; the job may be on its way
         elif facts.cancel_requested:
             self._finish(states.CANCELED)
         elif self._laying_out is not None:
             self._go_on_laying_out()
         elif self.lease is not None and facts.status == states.STARTING:
-            self._start()  # an earlier runner was killed here; its job may be on its way
+            self._start()  # trouble with a disk kept it from starting
         elif self.lease is not None:
             self._take_turn(self.lease)
         elif lease is not None and self._is_ready:
@@ -235,6 +243,7 @@ class ActiveRun:
             self._handle = {**facts.handle, "folder": self.folder}
         elif self.backend.starts_at_once and os.path.exists(self._path(layout.CLAIM)):
             self._handle = {"folder": self.folder}
+        self._may_be_there = self._handle is None and _stage(facts) == states.STARTING
         if self._handle is not None and self.lease is None:
             self.lease = Lease()
         if self.lease is not None:
@@ -348,7 +357,9 @@ class ActiveRun:
 
     def _start(self) -> None:
         """Have the backend start the job: at once here, beside the other work elsewhere."""
-        self._say("state", state=states.STARTING)
+        self._may_be_there = False
+        if self._facts is None or _stage(self._facts) != states.STARTING:
+            self._say("state", state=states.STARTING)
         self._submitting = _Submit(self.backend, self._job())
         if self.backend.starts_at_once:
             self._submitting.run()
@@ -370,8 +381,18 @@ class ActiveRun:
             self._prepare_anew(work.error)
         elif isinstance(work.error, OSError):
             raise work.error
-        else:
+        elif not isinstance(work.error, EngineAway) or not self._waits_for_engine(work.error):
             self._finish(states.FAILED, _error("UserError", str(work.error)))
+
+    def _waits_for_engine(self, error: EngineAway) -> bool:
+        """Whether the engine may be back soon: a restart, even in mid-start, fails no queue."""
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+            self._say("warning", message=f"{error.message} It is asked again for a while.")
+        self._may_be_there = True
+        self._not_before = now + _ASK_ENGINE_EVERY
+        return now - self._away_since < _engine_patience()
 
     def _prepare_anew(self, error: ImageMissing) -> None:
         """The image went between plan and start: make it again, once, and wait in line anew."""
@@ -649,6 +670,15 @@ def _signal_name(number: int) -> str:
 
 def _grace() -> float:
     return float(os.environ.get("AML_CANCEL_GRACE") or GRACE)
+
+
+def _engine_patience() -> float:
+    return float(os.environ.get("AML_ENGINE_PATIENCE") or ENGINE_PATIENCE)
+
+
+def _stage(facts: events.Facts) -> str:
+    """The state that the runner put the run in last, whatever its user asked for since."""
+    return facts.stages[-1][0] if facts.stages else ""
 
 
 def _age(claim: dict[str, Any]) -> float:

@@ -91,7 +91,7 @@ _FRAMEWORKS = {
         lines="0.22 0.23 0.24 1.0 1.1 1.2 1.3 1.4 1.5 1.6 1.7 1.8 1.9",
         first=_by_python("0.22 0.24 1.0 1.1 1.3 1.5 1.7"),
         last={"3.8": "1.3", "3.9": "1.6", "3.10": "1.7"},
-        below=(("1.4", "numpy<2"),),
+        below=(("1.4", "numpy<2"), ("1.3", "scipy<1.14")),
     ),
     # These two have wheels for every Python, but older ones fail with today's scikit-learn.
     "lightgbm": _Framework(

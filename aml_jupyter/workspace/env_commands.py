@@ -19,7 +19,7 @@ from ..spec import Environment
 from ..store.feed import read_tail
 from .command_table import Parsed
 from .compute import LOCAL, placement
-from .env_facts import built_by_key, places_of, resolved_at
+from .env_facts import SHORT_KEY, built_by_key, places_of, resolved_at
 from .images import ImageBuildDetails
 from .run_options import IMAGE, environment_of
 from .workspace import Workspace
@@ -249,8 +249,9 @@ def checked(workspace: Workspace, text: str | None, deep: bool) -> Iterator[Chec
 def built_named(workspace: Workspace, text: str) -> list[Built]:
     """What is built under a key, for an environment of that name, or for what `--env` means."""
     built = built_by_key()
-    if text in built:
-        return [built[text]]
+    by_key = [each for key, each in built.items() if key.startswith(text)]
+    if by_key and len(text) >= SHORT_KEY:
+        return by_key
     by_name = [each for each in built.values() if each.name.lower() == text.lower()]
     try:
         environment = environment_of(text, lambda: workspace)
@@ -265,6 +266,7 @@ def built_named(workspace: Workspace, text: str) -> list[Built]:
     found = [built[key] for key in keys if key in built]
     if not found:
         raise UserErrorException(
-            f"Nothing is built of environment {text}.", "Build it with `env build`, or run with it."
+            f"Nothing is built of environment {text}.",
+            "It is built by `aml env build`, `%aml_env build`, or a run.",
         )
     return found

@@ -19,10 +19,13 @@ from .compute import LOCAL, placement
 from .workspace import Workspace
 
 READY, BUILDING, FAILED, NOT_BUILT = "ready", "building", "failed", "not built"
-NO_BUILD = "needs no build"
+NO_BUILD, UNUSABLE = "needs no build", "cannot be used"
 REGISTERED, CURATED, CACHED = "registered", "curated", "built"
 
-COLUMNS = ("environment", "version", "from", "state", "size", "last used", "key")
+COLUMNS = ("environment", "from", "state", "size", "used", "key")
+
+SHORT_KEY = 8
+"""The letters of a key that lists show, and that are enough to name one."""
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _AGES = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -82,10 +85,11 @@ def build_facts(resolved: ResolvedEnvironment, built: Mapping[str, Built]) -> Bu
     if recipe is None:
         return None
     shelf = Shelf.of(recipe.key)
-    if shelf.is_building:
-        return BuildFacts(recipe.key, recipe.kind, BUILDING)
+    # In this order: a builder stays for a moment after its last word.
     if recipe.key in built:
         return BuildFacts.of_built(built[recipe.key])
+    if shelf.is_building:
+        return BuildFacts(recipe.key, recipe.kind, BUILDING)
     failed = shelf.read("failed")
     if failed:
         return BuildFacts(recipe.key, recipe.kind, FAILED, error=str(failed.get("message") or ""))
@@ -148,14 +152,14 @@ class EnvironmentFacts:
     def row(self) -> list[str]:
         """The cells of its line in a list; :data:`COLUMNS` names them."""
         states = ", ".join(_in_words(build) for build in self.builds) or self.state
+        is_one_of_many = self.source == REGISTERED
         return [
-            self.name,
-            self.version,
+            f"{self.name}:{self.version}" if is_one_of_many else self.name,
             self.source,
-            f"cannot be used: {self.error}" if self.error else states,
+            f"{UNUSABLE}: {self.error}" if self.error else states,
             shown_size(self.size) if self.size else "",
             shown_age(self.used),
-            " ".join(build.key for build in self.builds),
+            " ".join(build.key[:SHORT_KEY] for build in self.builds),
         ]
 
     def to_json(self) -> dict[str, object]:
@@ -190,12 +194,14 @@ def facts_of(
 ) -> EnvironmentFacts:
     """One environment, with what is built of it wherever it may run."""
     builds: list[BuildFacts] = []
-    state, error = "", ""
+    state = error = ""
     for target in places_of(environment):
         try:
             facts = build_facts(resolved_at(folder, environment, target)[0], built)
         except AmlError as problem:
-            error = error or ("" if state else problem.message)
+            # The usual place counts; that it cannot be had at another one is no fault.
+            error = error if state else problem.message
+            state = state or UNUSABLE
             continue
         state = state or (NO_BUILD if facts is None else facts.state)
         builds += [facts] if facts is not None else []
@@ -203,9 +209,9 @@ def facts_of(
         environment.name,
         str(environment.version or ""),
         CURATED if is_reserved(environment.name) else REGISTERED,
-        state or NOT_BUILT,
+        state,
         tuple(build for build in builds if build.state != NOT_BUILT),
-        "" if state else error,
+        error,
         tuple(build.key for build in builds),
     )
 

@@ -21,6 +21,7 @@ from ..store import WorkspaceFolder
 from .compute import entries, placed
 
 _KEY_LENGTH = 20
+_MOMENT = 5.0
 
 REMAINS = "remains"
 """The kind of what a failed or interrupted build left."""
@@ -135,7 +136,7 @@ def _judged(each: Candidate, used: Mapping[str, str]) -> Candidate:
     why = ""
     if each.key in used:
         why = f"run {used[each.key]} uses it"
-    elif Shelf.of(each.key).is_building:
+    elif Shelf.of(each.key).is_building and not Shelf.of(each.key).read("ready"):
         why = "it is being built"
     return Candidate(each.key, each.name, each.kind, each.size, each.used, why) if why else each
 
@@ -160,6 +161,8 @@ def remove(chosen: Iterable[Candidate], folder: WorkspaceFolder | None) -> Prune
 def _removed(each: Candidate, built: Built | None, folder: WorkspaceFolder | None) -> str:
     """Remove one; returns why it could not be, or nothing."""
     try:
+        # A builder stays for a moment after its last word.
+        Shelf.of(each.key).wait_until_free(_MOMENT)
         if built is not None and built.kind == IMAGE:
             _remove_image(built, folder)
         cache.remove(each.key)

@@ -1,0 +1,97 @@
+"""The example notebooks that need an engine or packages, executed as a person would."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.services.docker_engine import Engine
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+CELL_LIMIT = 100
+
+
+@pytest.fixture
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder; this machine's kernels and Jupyter settings stay out of it."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    for name in ("CONFIG", "DATA", "RUNTIME"):
+        monkeypatch.setenv(f"JUPYTER_{name}_DIR", str(tmp_path / name.lower()))
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    monkeypatch.setenv("PATH", path)
+    project = tmp_path / "notebooks"
+    project.mkdir()
+    return project
+
+
+def executed(name: str, project: Path) -> Mapping[str, str]:
+    """What each code cell of the notebook said, by its source, after all were executed."""
+    shutil.copy(NOTEBOOKS / name, project)
+    notebook = nbformat.read(project / name, as_version=4)
+    where = {"metadata": {"path": str(project)}}
+    NotebookClient(
+        notebook, timeout=CELL_LIMIT, kernel_name="python3", resources=where
+    ).execute()
+    return {cell.source: _said(cell) for cell in notebook.cells if cell.cell_type == "code"}
+
+
+def _said(cell: Any) -> str:
+    texts = []
+    for output in cell.outputs:
+        texts.append(output.get("text") or output.get("data", {}).get("text/plain") or "")
+    return "\n".join(texts)
+
+
+def of_cell(said: Mapping[str, str], part: str) -> str:
+    """What the one cell said whose source has this part."""
+    (found,) = (text for source, text in said.items() if part in source)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.service("docker", "pypi")
+def test_the_notebook_of_environments_docker_and_the_queue_does_what_it_tells(
+    apart: Path, docker_engine: Engine, base_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker_engine.host)
+    monkeypatch.setenv("AML_EXAMPLE_IMAGE", base_image)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    said = executed("environments_and_docker.ipynb", apart)
+
+    built = of_cell(said, "first.wait_for_completion()")
+    assert "Building environment" in built
+    assert "never built here before" in built
+    assert "tabulate==0.9.0" in built.partition("# What this run")[2]
+    assert "+ humanize" in of_cell(said, "%aml_env why")
+    assert "tables" in of_cell(said, "%aml_env list")
+    assert f"image   {base_image}" in of_cell(said, "--dry-run")
+    assert "'shared memory, MB'" in of_cell(said, "contained.wait_for_completion()")
+    assert "out of memory: its limit is 64 MiB" in of_cell(said, "greedy.wait_for_completion")
+    queue = of_cell(said, "%aml_queue")
+    assert queue.count("environments_") == 3
+    assert "cpu-cluster" in queue
+    turns = ["the first", "the urgent one", "the second"]
+    assert of_cell(said, "sorted(queued") == repr(turns)
+    assert "STANDARD_NC6 with 1 GPU, but this machine has none" in of_cell(said, "gpu_size =")
+    assert "is short for ScriptRunConfig" in of_cell(said, "Estimator(\n")
+    assert "('Completed', 20)" in of_cell(said, "estimated.wait_for_completion()")
+    left = of_cell(said, "%aml_target remove")
+    assert "docker" in left
+    assert "small-box" not in left
+    assert "cpu-cluster" not in left
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in cells)
