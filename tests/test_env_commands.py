@@ -314,9 +314,13 @@ def test_prune_removes_what_failed_builds_left(aml: Aml, ws: Workspace, wheels: 
     assert aml("env", "prune", "--all", "-y", "--json").json["removed"] == []
 
 
-def test_what_a_live_run_uses_is_never_removed(aml: Aml, mini: str, ws: Workspace) -> None:
+@pytest.mark.parametrize("by_path", [False, True])
+def test_what_a_live_run_uses_is_never_removed(
+    aml: Aml, mini: str, ws: Workspace, by_path: bool
+) -> None:
+    named = cache.all_built()[0].interpreter if by_path else mini
     Path("wait.py").write_text("import time, mini; print('up', flush=True); time.sleep(60)")
-    run = ws.get_run(aml("run", "--env", mini, "wait.py").out.strip())
+    run = ws.get_run(aml("run", "--env", named, "wait.py").out.strip())
     until(lambda: run.get_status() == "Running")
     answer = aml("env", "prune", "--all", "-y", "--json").json
     assert answer["removed"] == []

@@ -166,9 +166,12 @@ class _Courier:
                 self.trouble = f"its files cannot be fetched: {_words(error, self._folder)}"
                 self._tell_once()
                 wait = min(longest, 2 * wait)
-            if not is_done():
-                # Set already, there is nothing to be woken by.
-                time.sleep(wait) if self._must_fetch.is_set() else self._must_fetch.wait(wait)
+            if is_done():
+                return
+            if self._must_fetch.is_set():
+                time.sleep(wait)
+            else:
+                self._must_fetch.wait(wait)
 
     def _tell_once(self) -> None:
         """Say in the run what is in the way of its end; a full disk may keep even that out."""

@@ -85,12 +85,14 @@ def find(
     recipe: Recipe,
     options: Mapping[str, object] | None = None,
     variables: Mapping[str, str] | None = None,
+    *,
+    is_use: bool = False,
 ) -> Built | None:
     """The environment of this recipe if it stands ready and undamaged; takes milliseconds.
 
     One that nobody has looked over for a day is not found: beginning its build looks it over,
     and builds only what is damaged. Images are asked of the engine that ``options`` name, or
-    the submitter's ``variables``.
+    the submitter's ``variables``. With ``is_use`` the time is noted as that of its last use.
     """
     shelf = Shelf.of(recipe.key)
     built = _built(shelf)
@@ -98,7 +100,8 @@ def find(
         return None
     if quick_problems(built, options or {}, variables):
         return None
-    _touch(shelf.folder / "used")
+    if is_use:
+        _touch(shelf.folder / "used")
     return built
 
 

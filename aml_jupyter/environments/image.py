@@ -281,20 +281,28 @@ def _as_it_is(engine: Engine, image: Image) -> Made:
     """An image that nothing is added to, and what its own Python has."""
     for interpreter in ("python", "python3"):
         try:
-            with engine.errors("The image cannot be looked into"):
-                said = engine.client.containers.run(
-                    image.id,
-                    ["-c", _LOOK],
-                    entrypoint=interpreter,
-                    network_mode="none",
-                    remove=True,
-                )
+            said = _said_by(engine, image, interpreter)
             version, found = json.loads(said.decode().strip().splitlines()[-1])
         except (EngineError, ValueError, IndexError):
             continue
         packages = tuple(sorted(f"{name}=={number}" for name, number in found.items()))
         return Made(interpreter, packages, str(version), image.name, _facts(image, image))
     return Made("python", image=image.name, facts=_facts(image, image))
+
+
+def _said_by(engine: Engine, image: Image, interpreter: str) -> bytes:
+    """What an interpreter of the image says of itself; no container of it stays."""
+    with engine.errors("The image cannot be looked into"):
+        container = engine.client.containers.create(
+            image.id, ["-c", _LOOK], entrypoint=interpreter, network_mode="none"
+        )
+        try:
+            container.start()
+            container.wait()
+            said: bytes = container.logs(stdout=True, stderr=False)
+        finally:
+            container.remove(force=True)
+    return said
 
 
 def _there(engine: Engine, name: str) -> Image:

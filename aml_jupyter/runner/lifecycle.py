@@ -254,11 +254,11 @@ class ActiveRun:
         self._is_ready = True
         job = self.job = replace(self._job(), gpus=lease.gpus)
         if job.spec.recipe and self._handle is None:
-            built = cache.find(self._recipe(), job.spec.options, job.environment)
-            if built is None:
-                self._let_go()
-            else:
+            built = self._find_built()
+            if built is not None:
                 self._take_environment(built)
+            elif self.backend.starts_at_once or not self._may_be_there:
+                self._let_go()  # else the engine that has the image may be away, and the job there
 
     def _let_go(self) -> None:
         """Wait in line anew, once the environment is there again."""
@@ -282,7 +282,7 @@ class ActiveRun:
         """See to it that the run's environment is there; then the run waits for its turn."""
         job, facts = self._job(), self._facts
         if self._preparation is None and job.spec.recipe:
-            built = cache.find(self._recipe(), job.spec.options, job.environment)
+            built = self._find_built()
             if built is None:
                 self._say("state", state=states.PREPARING)
                 self._preparation = Preparation(job, self.entry.secrets)
@@ -303,8 +303,10 @@ class ActiveRun:
         if facts is not None and facts.status != states.QUEUED:
             self._say("state", state=states.QUEUED)
 
-    def _recipe(self) -> Recipe:
-        return Recipe.from_json(self._job().spec.recipe)
+    def _find_built(self) -> cache.Built | None:
+        spec = self._job().spec
+        recipe = Recipe.from_json(spec.recipe)
+        return cache.find(recipe, spec.options, self._job().environment, is_use=True)
 
     def _take_environment(self, built: cache.Built) -> None:
         job = self._job()

@@ -58,7 +58,7 @@ class Preparation:
         return None
 
     def _found(self) -> cache.Built:
-        built = cache.find(self._recipe, self._options, self._variables)
+        built = cache.find(self._recipe, self._options, self._variables, is_use=True)
         if built is None:
             raise BuildError(
                 "The environment was built and is damaged already.",

@@ -88,11 +88,15 @@ class KeysInUse:
 
 
 def _key_of(request: object) -> str:
-    """The key of what a run's request has a recipe for; empty when it has none."""
+    """The key of what a run's request has a recipe for, or an interpreter from; else empty."""
     job = request.get("job") if isinstance(request, dict) else None
-    recipe = job.get("recipe") if isinstance(job, dict) else None
+    if not isinstance(job, dict):
+        return ""
+    recipe, python = job.get("recipe"), str(job.get("interpreter") or "")
+    if not recipe:
+        return python.removeprefix(f"{root()}/").partition("/")[0]
     try:
-        return Recipe.from_json(recipe).key if isinstance(recipe, dict) and recipe else ""
+        return Recipe.from_json(recipe).key
     except (AmlError, TypeError):
         return ""
 

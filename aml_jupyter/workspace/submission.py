@@ -21,6 +21,7 @@ from .. import runner
 from ..backends import Job, backend
 from ..environments import Recipe, ResolvedEnvironment, lock, resolve
 from ..environments.cache import find
+from ..environments.recipe import IMAGE
 from ..errors import (
     AzureMLException,
     RunConfigurationException,
@@ -151,23 +152,7 @@ def plan(
         container=where.is_container,
         base_image=_text(where.options.get("base_image")),
     )
-    command = effective.command if isinstance(effective.command, str) else None
-    job = JobSpec(
-        script=None if command else effective.script,
-        command=command or None,
-        arguments=tuple(argument_strings(effective.arguments)),
-        interpreter=environment.interpreter,
-        environment_variables=process_variables(
-            environment.environment_variables, effective.environment_variables or {}
-        ),
-        max_seconds=float(effective.max_run_duration_seconds or 0),
-        priority=int(effective.priority or 0),
-        pool=where.pool,
-        resources=where.resources,
-        recipe=environment.recipe.to_json() if environment.recipe else {},
-        image=environment.image,
-        options={**where.options, **environment.options},
-    )
+    job = _job(effective, environment, where)
     source = source or Source(os.path.abspath(config.source_directory), {}, {"kind": "folder"})
     return Submission(
         folder,
@@ -180,6 +165,27 @@ def plan(
         text_values(dict(tags or {})),
         display_name,
         parent,
+    )
+
+
+def _job(config: RunConfiguration, environment: ResolvedEnvironment, where: Place) -> JobSpec:
+    """The process that the configuration comes to."""
+    command = config.command if isinstance(config.command, str) else None
+    return JobSpec(
+        script=None if command else config.script,
+        command=command or None,
+        arguments=tuple(argument_strings(config.arguments)),
+        interpreter=environment.interpreter,
+        environment_variables=process_variables(
+            environment.environment_variables, config.environment_variables or {}
+        ),
+        max_seconds=float(config.max_run_duration_seconds or 0),
+        priority=int(config.priority or 0),
+        pool=where.pool,
+        resources=where.resources,
+        recipe=environment.recipe.to_json() if environment.recipe else {},
+        image=environment.image,
+        options={**where.options, **environment.options},
     )
 
 
@@ -287,9 +293,15 @@ def _check_repeatable(folder: WorkspaceFolder, request: RunRequest) -> JobSpec:
 
 def _locked(folder: WorkspaceFolder, request: RunRequest, job: JobSpec) -> JobSpec:
     """The job with the very packages that its run had."""
+    recipe = Recipe.from_json(job.recipe) if job.recipe else None
     exactly = lock.read(folder.runs / request.id)
-    recipe = lock.locked_recipe(Recipe.from_json(job.recipe) if job.recipe else None, exactly)
-    return replace(job, recipe=recipe.to_json())
+    if recipe is not None and recipe.kind == IMAGE and not _adds_packages(recipe):
+        return job  # what is in an image need not be on any index, and is all there
+    return replace(job, recipe=lock.locked_recipe(recipe, exactly).to_json())
+
+
+def _adds_packages(recipe: Recipe) -> bool:
+    return bool(recipe.pip or recipe.conda or recipe.python)
 
 
 def _check_snapshot(folder: WorkspaceFolder, run_id: str, snapshot_id: str | None) -> None:
