@@ -164,6 +164,13 @@ def test_the_backend_is_found_by_its_name() -> None:
 # Plans --------------------------------------------------------------------------------------
 
 
+def test_a_container_elsewhere_cannot_be_read_only(make: Make) -> None:
+    options = {"host": "tcp://127.0.0.1:2375", "read_only": True}
+    with pytest.raises(RunConfigurationException, match="copied") as refused:
+        plan(make("print(1)", options=options))
+    assert "read_only" in refused.value.hint
+
+
 def test_a_plan_shows_what_the_container_may_use(make: Make) -> None:
     options = {"host": "unix:///x.sock", "mounts": "/data:/data:ro", "shm_size": "1g"}
     spec = {"options": options, "environment_variables": {"API_TOKEN": "abc", "LR": "1"}}

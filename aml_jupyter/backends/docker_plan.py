@@ -258,6 +258,12 @@ def _host_config(job: Job, options: Mapping[str, Any], address: Address) -> dict
     cpus = resources.cpus or options.get("cpus")
     ulimits = options.get("ulimits", {}).items()
     is_fixed = bool(options.get("read_only"))
+    if is_fixed and not address.is_local:
+        raise RunConfigurationException(
+            f"The engine at {address.url} is not on this machine, so the run's files are copied "
+            "into the container, and a read-only one takes none.",
+            "Leave out read_only.",
+        )
     said = {
         "Init": True,
         "CapDrop": ["ALL"],

@@ -72,8 +72,10 @@ class Engine:
     @cached_property
     def is_rootless(self) -> bool:
         """Whether root in its containers is the user who runs it."""
+        # Podman has a word of its own for it, Docker tells it among its security options.
         options = self.info.get("SecurityOptions") or ()
-        return any("rootless" in str(option) for option in options)
+        named = any("rootless" in str(option) for option in options)
+        return named or bool(self.info.get("Rootless"))
 
     @cached_property
     def info(self) -> Mapping[str, Any]:

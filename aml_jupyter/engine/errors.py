@@ -112,6 +112,10 @@ _OUT_OF_REACH = (
 )
 _KNOWN_WORDS = (
     (
+        ("container-init binary not found", "init binary"),
+        "Podman needs the program catatonit for it: `apt-get install catatonit`.",
+    ),
+    (
         ("no space left on device", "disk quota exceeded"),
         "Make room where the engine keeps its images: `aml env prune` removes environments that "
         "are not used, `docker system prune` what else is left over.",

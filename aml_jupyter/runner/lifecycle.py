@@ -405,6 +405,8 @@ class ActiveRun:
     def _note_environment(self) -> None:
         """Write down which versions the job runs with, beside the other work: it may take long."""
         job, built = self._job(), self._built
+        if built is None and job.spec.recipe:
+            built = self._find_built()
         threading.Thread(target=_note_environment, args=(job, built), daemon=True).start()
 
     # Running
@@ -684,12 +686,15 @@ def _stage(facts: events.Facts) -> str:
 
 
 def _age(claim: dict[str, Any]) -> float:
-    """Seconds since the launcher started, by a clock that nobody sets."""
+    """Seconds since the launcher started, by a clock that nobody sets; 0 for a spoiled claim."""
     here = claim.get("boot") == boot_id()
-    if here and claim.get("started") and hasattr(time, "CLOCK_BOOTTIME"):
-        ticks = os.sysconf("SC_CLK_TCK")
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - float(claim["started"]) / ticks
-    return time.time() - float(claim["t"])
+    try:
+        if here and claim.get("started") and hasattr(time, "CLOCK_BOOTTIME"):
+            ticks = os.sysconf("SC_CLK_TCK")
+            return time.clock_gettime(time.CLOCK_BOOTTIME) - float(claim["started"]) / ticks
+        return time.time() - float(claim["t"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
 
 
 def _trim(path: str) -> None:
