@@ -16,6 +16,7 @@ from benchmarks import (
     bench_index,
     bench_log,
     bench_metrics,
+    bench_queue,
     bench_snapshots,
     bench_submit,
     bench_view,
@@ -35,6 +36,8 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "environments": bench_environments.rows,
     "at-once": bench_environments.at_once,
     "docker": bench_docker.rows,
+    "deciding": bench_queue.deciding,
+    "queue": bench_queue.rows,
     "view": bench_view.rows,
 }
 

@@ -26,6 +26,7 @@ from tests.services import docker_engine, images
 
 _START = "submit to the script's first line in a container, runner already up"
 _LAYERS = "one package changed in a Docker environment: new layers"
+_REACH = {_START: "≤ 1.3 × docker run", _LAYERS: "1"}
 _CHANGES = {
     "pandas": ("2.2.3", "2.2.2", "2.2.1", "2.2.0", "2.1.4", "2.1.3"),
     "tqdm": ("4.66.6", "4.66.5", "4.66.4", "4.66.3", "4.66.2", "4.66.1"),
@@ -50,11 +51,11 @@ def rows(effort: Effort) -> Iterator[Row]:
     changed, a large one or a small one, each time to another version; the figure is the time until
     the image is ready. The limit, by turns: ``docker build`` of two lines, FROM the former image
     and RUN ``uv pip install`` of that version, compiled as well, by the same builder with the same
-    cache, in which all downloads are.
+    cache, in which both find the downloads.
     """
     if not SERVICES["docker"].probe():
-        yield from _not_measured(f"no Docker engine; {SERVICES['docker'].how}", _START)
-        yield from _not_measured(f"no Docker engine; {SERVICES['docker'].how}", _LAYERS, *_names())
+        missing = f"no Docker engine; {SERVICES['docker'].how}"
+        yield from _not_measured(missing, _START, _LAYERS, *_names())
         return
     with _engine() as engine, experiment(DOCKER_HOST=engine.host) as place:
         yield _start(place, max(effort.repeat, effort.of(21)))
@@ -83,7 +84,7 @@ def _names() -> list[str]:
 
 def _not_measured(why: str, *names: str) -> Iterator[Row]:
     for name in names:
-        yield not_measured(name, "1" if name == _LAYERS else "≤ 1.3 × by hand", why)
+        yield not_measured(name, _REACH.get(name, "≤ 1.3 × by hand"), why)
 
 
 @contextlib.contextmanager
@@ -112,11 +113,11 @@ def _start(place: Experiment, repeat: int) -> Row:
         _by_run(place, folder)  # the first run of a home makes the bundle that jobs import
         samples = []
         for _ in range(repeat):
-            run, ours = _by_run(place, folder)
-            samples.append((ours, _by_docker(run)))
-    ours, dockers = (list(column) for column in zip(*samples, strict=True))
+            run, taken = _by_run(place, folder)
+            samples.append((taken, _by_docker(run)))
+    ours, dockers = [each for each, _ in samples], [each for _, each in samples]
     value, limit = median_of(ours), ("docker run", median_of(dockers))
-    return Row(_START, value, "ms", "≤ 1.3 × docker run", *limit, value <= 1.3 * limit[1], ours)
+    return Row(_START, value, "ms", _REACH[_START], *limit, value <= 1.3 * limit[1], ours)
 
 
 def _by_run(place: Experiment, folder: Path) -> tuple[Run, float]:
@@ -179,10 +180,12 @@ class _Change:
                 times.append(samples)
         finally:
             self._client.api.remove_image(self._former, force=True)
-        most = max(new)
-        yield Row(_LAYERS, most, "layers", "1", "packages changed", 1.0, most == 1, new)
+        worst = max(new)
+        yield Row(
+            _LAYERS, worst, "layers", _REACH[_LAYERS], "packages changed", 1.0, worst == 1, new
+        )
         for name, samples in zip(_names(), times, strict=True):
-            _, ours, hands = (list(column) for column in zip(*samples, strict=True))
+            ours, hands = [each for _, each, _ in samples], [each for _, _, each in samples]
             value, limit = median_of(ours), ("FROM, RUN uv pip install", median_of(hands))
             fits = value <= 1.3 * limit[1]
             yield Row(name, value, "s", "≤ 1.3 × by hand", *limit, fits, ours)
@@ -251,7 +254,7 @@ class _Change:
         """The image that our builds have uv from."""
         found = self._client.api.images(name="aml-uv")
         tags = [tag for image in found for tag in image["RepoTags"] or ()]
-        return next(tag for tag in tags if tag.startswith(f"aml-uv:{version('uv')}-"))
+        return str(next(tag for tag in tags if tag.startswith(f"aml-uv:{version('uv')}-")))
 
     def _layers(self, image: str) -> list[str]:
         return list(self._client.api.inspect_image(image)["RootFS"]["Layers"])

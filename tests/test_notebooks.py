@@ -37,9 +37,7 @@ def executed(name: str, project: Path) -> Mapping[str, str]:
     shutil.copy(NOTEBOOKS / name, project)
     notebook = nbformat.read(project / name, as_version=4)
     where = {"metadata": {"path": str(project)}}
-    NotebookClient(
-        notebook, timeout=CELL_LIMIT, kernel_name="python3", resources=where
-    ).execute()
+    NotebookClient(notebook, timeout=CELL_LIMIT, kernel_name="python3", resources=where).execute()
     return {cell.source: _said(cell) for cell in notebook.cells if cell.cell_type == "code"}
 
 
@@ -76,8 +74,7 @@ def test_the_notebook_of_environments_docker_and_the_queue_does_what_it_tells(
     assert "'shared memory, MB'" in of_cell(said, "contained.wait_for_completion()")
     assert "out of memory: its limit is 64 MiB" in of_cell(said, "greedy.wait_for_completion")
     queue = of_cell(said, "%aml_queue")
-    assert queue.count("environments_") == 3
-    assert "cpu-cluster" in queue
+    assert queue.count("cpu-cluster  no GPU") >= 2
     turns = ["the first", "the urgent one", "the second"]
     assert of_cell(said, "sorted(queued") == repr(turns)
     assert "STANDARD_NC6 with 1 GPU, but this machine has none" in of_cell(said, "gpu_size =")

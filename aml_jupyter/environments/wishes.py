@@ -54,7 +54,9 @@ class Wishes:
         lines = [*conda.pip_options, *conda.pip_packages]
         for line in _expanded(lines):
             wishes._take_pip(line, in_container)
-        if seeds_pip and not any("--hash" in line for line in wishes.pip):
+        # A folder of wheels, or hashes for all, seldom have pip among them.
+        is_closed = any("--hash" in line or "--no-index" in line for line in wishes.pip)
+        if seeds_pip and not is_closed:
             wishes.pip.append("pip")
         wishes.channels = [wishes._channel(str(each)) for each in _list(record.get("channels"))]
         options = [line for line in wishes.pip if line.startswith("-")]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import signal
 import threading
 import time
 from dataclasses import replace
@@ -18,20 +17,21 @@ from typing import Any
 
 from ..backends import Backend, Handle, Job, JobStatus, backend
 from ..engine import EngineAway, ImageMissing
-from ..environments import BuildError, cache, lock
+from ..environments import BuildError, cache
 from ..environments.recipe import Recipe
 from ..environments.resolution import PYTHON_IN_IMAGE
 from ..errors import AmlError
-from ..job import events, layout, metrics, states
+from ..job import events, layout, states
 from ..job.process import boot_id
 from ..spec import RunRequest
 from ..store import snapshots
-from ..store.feed import read_tail
-from ..store.objects import Objects
 from .board import BoardRun
+from .ends import build_failure, explain, failure
 from .leases import Lease, Wish
 from .preparing import Preparation
 from .queue import Entry
+from .starting import Submitting, note_environment
+from .working_folder import LayingOut, gather, objects_of, trim
 
 GRACE = 10.0
 """Seconds between asking a job to end and ending it; ``AML_CANCEL_GRACE`` is for other habits."""
@@ -44,8 +44,6 @@ _ANY_PYTHON = ("python", PYTHON_IN_IMAGE)
 _RETRY = (0.5, 5.0)
 _TIME_LIMIT = "max_run_duration_seconds"
 _INLINE_FILES, _INLINE_BYTES = 300, 20_000_000
-_TAIL_LINES = 30
-_OF_EXCEPTIONS = ("type", "message", "traceback", "file", "line")
 
 
 class ActiveRun:
@@ -69,8 +67,8 @@ class ActiveRun:
         self._has_prepared_anew = False
         self._may_be_there = False
         self._away_since: float | None = None
-        self._laying_out: _LayOut | None = None
-        self._submitting: _Submit | None = None
+        self._laying_out: LayingOut | None = None
+        self._submitting: Submitting | None = None
         self._told: set[str] = set()
         self._asked_to_end: float | None = None
         self._claim: dict[str, Any] | None = None
@@ -171,11 +169,11 @@ class ActiveRun:
             self._troubles = min(self._troubles + 1, 10)
         except AmlError as error:
             # What cannot be understood now is not understood later either.
-            self._finish(states.FAILED, _error("ServiceError", str(error)))
+            self._finish(states.FAILED, failure("ServiceError", str(error)))
 
     def refuse(self, why: str) -> None:
         """End the run, which can never have what it asks for."""
-        self._finish(states.FAILED, _error("UserError", why))
+        self._finish(states.FAILED, failure("UserError", why))
 
     def put_off(self, seconds: float, why: BaseException) -> None:
         """Leave the run as it is for a while; its files may be better by then."""
@@ -293,7 +291,7 @@ class ActiveRun:
                 built = self._preparation.look(self._say)
             except BuildError as error:
                 self._preparation = None
-                self._finish(states.FAILED, _build_failure(error))
+                self._finish(states.FAILED, build_failure(error))
                 return
             if built is None:
                 return
@@ -330,7 +328,7 @@ class ActiveRun:
         self.entry.keep_lease(lease.to_json())
         self._say("lease", **lease.to_json())
         self._say("state", state=states.PREPARING)
-        self._laying_out = _LayOut(job)
+        self._laying_out = LayingOut(job)
         source = job.request.source
         small = int(str(source.get("files") or 0)) <= _INLINE_FILES
         if small and int(str(source.get("bytes") or 0)) <= _INLINE_BYTES:
@@ -355,14 +353,14 @@ class ActiveRun:
             self._start()
             return
         shutil.rmtree(self._job().work, ignore_errors=True)
-        self._finish(states.FAILED, _error("PreparationFailed", str(work.error)))
+        self._finish(states.FAILED, failure("PreparationFailed", str(work.error)))
 
     def _start(self) -> None:
         """Have the backend start the job: at once here, beside the other work elsewhere."""
         self._may_be_there = False
         if self._facts is None or _stage(self._facts) != states.STARTING:
             self._say("state", state=states.STARTING)
-        self._submitting = _Submit(self.backend, self._job())
+        self._submitting = Submitting(self.backend, self._job())
         if self.backend.starts_at_once:
             self._submitting.run()
             self._go_on_starting()
@@ -384,7 +382,7 @@ class ActiveRun:
         elif isinstance(work.error, OSError):
             raise work.error
         elif not isinstance(work.error, EngineAway) or not self._waits_for_engine(work.error):
-            self._finish(states.FAILED, _error("UserError", str(work.error)))
+            self._finish(states.FAILED, failure("UserError", str(work.error)))
 
     def _waits_for_engine(self, error: EngineAway) -> bool:
         """Whether the engine may be back soon: a restart, even in mid-start, fails no queue."""
@@ -407,7 +405,7 @@ class ActiveRun:
         job, built = self._job(), self._built
         if built is None and job.spec.recipe:
             built = self._find_built()
-        threading.Thread(target=_note_environment, args=(job, built), daemon=True).start()
+        threading.Thread(target=note_environment, args=(job, built), daemon=True).start()
 
     # Running
 
@@ -462,7 +460,7 @@ class ActiveRun:
         if facts.cancel_by == _TIME_LIMIT:
             limit = self._job().spec.max_seconds
             message = f"The run was canceled after {_TIME_LIMIT} = {limit:g}."
-            self._finish(states.CANCELED, _error("Timeout", message))
+            self._finish(states.CANCELED, failure("Timeout", message))
         elif facts.cancel_requested:
             self._finish(states.CANCELED)
         elif status.code == 0:
@@ -489,13 +487,12 @@ class ActiveRun:
             self._laying_out.abandoned = True
         if self._preparation is not None:
             self._preparation.abandon()
-        for stem in metrics.writers(os.path.join(self.folder, layout.METRICS)):
-            _trim(f"{stem}.bin")
+        trim(self.folder)
         spec = self.job.spec if self.job else None
         if state == states.COMPLETED and spec is not None and spec.snapshot:
-            snapshots.remove_unchanged(spec.snapshot, _objects(self._job()), self._job().work)
+            snapshots.remove_unchanged(spec.snapshot, objects_of(self._job()), self._job().work)
         if self.job is not None:
-            _gather(self.job)
+            gather(self.job)
         self._say("state", state=state, **({"error": error} if error else {}))
         self._leave()
 
@@ -527,151 +524,6 @@ class ActiveRun:
                 self._facts.apply(event)
 
 
-def _note_environment(job: Job, built: cache.Built | None) -> None:
-    facts, interpreter = job.request.environment, job.spec.interpreter
-    python, kind = str(facts.get("python")), str(facts.get("kind"))
-    try:
-        if built is not None:
-            python, kind, image = built.python, built.kind, built.image
-            lock.write(job.folder, built.packages, python=python, kind=kind, image=image)
-        elif job.spec.image is None and job.spec.script is not None:
-            lock.write(job.folder, lock.installed(interpreter), python=python, kind=kind)
-    except (AmlError, OSError) as error:  # the run is worth more than a list of its packages
-        print(f"{job.request.id}: {layout.ENVIRONMENT_LOCK}: {error}", flush=True)
-
-
-class _Submit(threading.Thread):
-    """Asks a backend to start a job."""
-
-    def __init__(self, backend: Backend, job: Job) -> None:
-        super().__init__(daemon=True)
-        self._backend = backend
-        self._job = job
-        self.handle: Handle | None = None
-        self.error: BaseException | None = None
-        self.finished = False
-
-    def run(self) -> None:
-        try:
-            self.handle = self._backend.submit(self._backend.plan(self._job))
-        except Exception as error:  # noqa: BLE001 - a thread ends here, and must say how
-            self.error = error
-        self.finished = True
-
-
-class _LayOut(threading.Thread):
-    """Lays a snapshot out as the working directory, beside whatever else the runner does."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__(daemon=True)
-        self.job = job
-        self.progress: tuple[int, int] | None = None
-        self.error: BaseException | None = None
-        self.finished = False
-        self.abandoned = False
-
-    def run(self) -> None:
-        try:
-            lay_out(self.job, self._note)
-        except OSError as error:
-            self.error = layout.full_disk(error, str(self.job.work))
-        except Exception as error:  # noqa: BLE001 - a thread ends here, and must say how
-            self.error = error
-        if self.abandoned:
-            shutil.rmtree(self.job.work, ignore_errors=True)
-        self.finished = True
-
-    def _note(self, done: int, total: int) -> None:
-        self.progress = (done, total)
-        if self.abandoned:
-            raise AmlError("The run was canceled.")
-
-
-def lay_out(job: Job, progress: Any = None) -> None:
-    """Make the working directory from the snapshot; what a killed runner left is replaced."""
-    work = job.work
-    if work.exists():
-        shutil.rmtree(work)
-    work.mkdir(parents=True)
-    for name in (layout.OUTPUTS, layout.LOGS):
-        (job.folder / name).mkdir(exist_ok=True)
-        _lead_out(work, name)
-    if job.spec.snapshot:
-        snapshots.lay_out(job.spec.snapshot, _objects(job), work, progress)
-
-
-def _lead_out(work: Path, name: str) -> None:
-    """Let ``work/outputs`` be the run's own; a plain folder where links cannot be followed."""
-    link = work / name
-    try:
-        link.symlink_to(Path("..") / name)
-        if link.is_dir():
-            return
-    except OSError:  # some network file systems make links and then cannot read them
-        pass
-    if os.path.lexists(link):
-        link.unlink()
-    link.mkdir()
-
-
-def _gather(job: Job) -> None:
-    """Take into the run what it wrote where ``outputs`` and ``logs`` could not be links."""
-    for name in (layout.OUTPUTS, layout.LOGS):
-        place = job.work / name
-        if place.is_symlink() or not place.is_dir():
-            continue
-        for below, path in list(layout.files_below(str(place))):
-            target = job.folder / name / below
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, target)
-
-
-def explain(folder: str, status: JobStatus) -> dict[str, Any]:
-    """Why a run failed, in words: the user's exception, an exit code, or a signal."""
-    outcome = layout.read_json(os.path.join(folder, layout.OUTCOME)) or {}
-    detail = f", {status.detail}" if status.detail else ""
-    if status.signal is not None:
-        name = _signal_name(status.signal)
-        unexplained = status.signal == signal.SIGKILL and not detail
-        guess = ", perhaps because memory ran out" if unexplained else ""
-        message = f"User program was killed by signal {status.signal} ({name}){guess}{detail}."
-    elif "type" in outcome:
-        message = f"User program failed with {outcome['type']}: {outcome['message']}"
-    elif status.code is not None:
-        message = f"User program ended with exit code {status.code}{detail}."
-    else:
-        message = f"The run ended without leaving an exit status{detail}."
-    tail = read_tail(Path(folder) / layout.DRIVER_LOG, 16_384).decode(errors="replace")
-    error = _error("UserError", message)
-    error["error"].update(
-        exitCode=status.code,
-        signal=status.signal,
-        exception={key: outcome[key] for key in _OF_EXCEPTIONS if key in outcome} or None,
-        logTail=tail.splitlines()[-_TAIL_LINES:],
-    )
-    return error
-
-
-def _build_failure(error: BuildError) -> dict[str, Any]:
-    """Why an environment could not be built, and which line of its specification is at fault."""
-    at_fault = f"At fault: {error.line}" if error.line else ""
-    message = "\n".join(filter(None, (error.message, at_fault, error.hint)))
-    failure = _error("ImageBuildFailure", message)
-    failure["error"]["logTail"] = error.said.splitlines()[-_TAIL_LINES:]
-    return failure
-
-
-def _error(code: str, message: str) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message}}
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
 def _grace() -> float:
     return float(os.environ.get("AML_CANCEL_GRACE") or GRACE)
 
@@ -697,21 +549,5 @@ def _age(claim: dict[str, Any]) -> float:
         return 0.0
 
 
-def _trim(path: str) -> None:
-    try:
-        file = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return
-    try:
-        metrics.trim(file)
-    finally:
-        os.close(file)
-
-
 def _kind_of(request: RunRequest) -> str:
     return str(request.source.get("backend") or "local")
-
-
-def _objects(job: Job) -> Objects:
-    """The workspace's objects, found from the run's folder: `.aml/runs/<id>`."""
-    return Objects(job.folder.parent.parent / "objects")

@@ -1,0 +1,63 @@
+"""How a run failed, in words that its user understands."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from ..backends import JobStatus
+from ..environments import BuildError
+from ..job import layout
+from ..store.feed import read_tail
+
+_TAIL_LINES = 30
+_OF_EXCEPTIONS = ("type", "message", "traceback", "file", "line")
+
+
+def explain(folder: str, status: JobStatus) -> dict[str, Any]:
+    """Why a run failed, in words: the user's exception, an exit code, or a signal."""
+    outcome = layout.read_json(os.path.join(folder, layout.OUTCOME)) or {}
+    detail = f", {status.detail}" if status.detail else ""
+    if status.signal is not None:
+        name = _signal_name(status.signal)
+        unexplained = status.signal == signal.SIGKILL and not detail
+        guess = ", perhaps because memory ran out" if unexplained else ""
+        message = f"User program was killed by signal {status.signal} ({name}){guess}{detail}."
+    elif "type" in outcome:
+        message = f"User program failed with {outcome['type']}: {outcome['message']}"
+    elif status.code is not None:
+        message = f"User program ended with exit code {status.code}{detail}."
+    else:
+        message = f"The run ended without leaving an exit status{detail}."
+    tail = read_tail(Path(folder) / layout.DRIVER_LOG, 16_384).decode(errors="replace")
+    error = failure("UserError", message)
+    error["error"].update(
+        exitCode=status.code,
+        signal=status.signal,
+        exception={key: outcome[key] for key in _OF_EXCEPTIONS if key in outcome} or None,
+        logTail=tail.splitlines()[-_TAIL_LINES:],
+    )
+    return error
+
+
+def build_failure(error: BuildError) -> dict[str, Any]:
+    """Why an environment could not be built, and which line of its specification is at fault."""
+    at_fault = f"At fault: {error.line}" if error.line else ""
+    message = "\n".join(filter(None, (error.message, at_fault, error.hint)))
+    failed = failure("ImageBuildFailure", message)
+    failed["error"]["logTail"] = error.said.splitlines()[-_TAIL_LINES:]
+    return failed
+
+
+def failure(code: str, message: str) -> dict[str, Any]:
+    """The error of a run, in v1's form."""
+    return {"error": {"code": code, "message": message}}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

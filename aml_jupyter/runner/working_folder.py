@@ -1,0 +1,105 @@
+"""The working directory of a run: laid out before its job starts, gathered from when it is over."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+from ..backends import Job
+from ..errors import AmlError
+from ..job import layout, metrics
+from ..store import snapshots
+from ..store.objects import Objects
+
+
+class LayingOut(threading.Thread):
+    """Lays a snapshot out as the working directory, beside whatever else the runner does."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(daemon=True)
+        self.job = job
+        self.progress: tuple[int, int] | None = None
+        self.error: BaseException | None = None
+        self.finished = False
+        self.abandoned = False
+
+    def run(self) -> None:
+        """Lay it out; ``error`` says what went wrong, ``finished`` that it is over."""
+        try:
+            lay_out(self.job, self._note)
+        except OSError as error:
+            self.error = layout.full_disk(error, str(self.job.work))
+        except Exception as error:  # noqa: BLE001 - a thread ends here, and must say how
+            self.error = error
+        if self.abandoned:
+            shutil.rmtree(self.job.work, ignore_errors=True)
+        self.finished = True
+
+    def _note(self, done: int, total: int) -> None:
+        self.progress = (done, total)
+        if self.abandoned:
+            raise AmlError("The run was canceled.")
+
+
+def lay_out(job: Job, progress: Any = None) -> None:
+    """Make the working directory from the snapshot; what a killed runner left is replaced."""
+    work = job.work
+    if work.exists():
+        shutil.rmtree(work)
+    work.mkdir(parents=True)
+    for name in (layout.OUTPUTS, layout.LOGS):
+        (job.folder / name).mkdir(exist_ok=True)
+        _lead_out(work, name)
+    if job.spec.snapshot:
+        snapshots.lay_out(job.spec.snapshot, objects_of(job), work, progress)
+
+
+def _lead_out(work: Path, name: str) -> None:
+    """Let ``work/outputs`` be the run's own; a plain folder where links cannot be followed."""
+    link = work / name
+    try:
+        link.symlink_to(Path("..") / name)
+        if link.is_dir():
+            return
+    except OSError:  # some network file systems make links and then cannot read them
+        pass
+    if os.path.lexists(link):
+        link.unlink()
+    link.mkdir()
+
+
+def gather(job: Job) -> None:
+    """Take into the run what it wrote where ``outputs`` and ``logs`` could not be links."""
+    for name in (layout.OUTPUTS, layout.LOGS):
+        place = job.work / name
+        if place.is_symlink() or not place.is_dir():
+            continue
+        for below, path in list(layout.files_below(str(place))):
+            target = job.folder / name / below
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)
+
+
+def trim(folder: str) -> None:
+    """Cut off what metric files of the run in ``folder`` hold for records that never came."""
+    for stem in metrics.writers(os.path.join(folder, layout.METRICS)):
+        _trim(f"{stem}.bin")
+
+
+def _trim(path: str) -> None:
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        metrics.trim(file)
+    finally:
+        os.close(file)
+
+
+def objects_of(job: Job) -> Objects:
+    """The workspace's objects, found from the run's folder: `.aml/runs/<id>`."""
+    return Objects(job.folder.parent.parent / "objects")
