@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .spec import ParameterServer as ParameterServer
     from .spec import PyTorch as PyTorch
     from .spec import PyTorchConfiguration as PyTorchConfiguration
+    from .spec import Resources as Resources
     from .spec import RunConfiguration as RunConfiguration
     from .spec import ScriptRunConfig as ScriptRunConfig
     from .spec import SKLearn as SKLearn
@@ -65,6 +66,7 @@ _HOME_OF = {
     "ParameterServer": "spec",
     "PyTorch": "spec",
     "PyTorchConfiguration": "spec",
+    "Resources": "spec",
     "Run": "workspace",
     "RunConfiguration": "spec",
     "RunDetails": "notebook",

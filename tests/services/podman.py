@@ -10,11 +10,14 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import psutil
 
 from tests.services import images
 from tests.services.docker_engine import Engine
@@ -26,7 +29,10 @@ _MAPPED = "2000000000:65536"
 _START_LIMIT = 30.0
 _STORAGE = '[storage]\ndriver = "overlay"\n'
 # Neither systemd's cgroups nor its journal are there on a bare machine.
-_CONTAINERS = '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+# What was executed in a container is told apart for five minutes unless said otherwise.
+_CONTAINERS = (
+    '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nexit_command_delay = 1\n'
+)
 
 
 class Podman(Engine):
@@ -97,14 +103,25 @@ class Podman(Engine):
         """End it and its containers, and remove what it made."""
         if self._process is not None:
             self._run("podman", "rm", "--all", "--force", "--time=0")
-            self._process.terminate()
+            # Podman enters its user namespace by a child, which would outlive it.
+            os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait(_START_LIMIT)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             # The process that holds the user namespace would stay for ever.
             self._run("podman", "system", "migrate")
+            self._end_monitors()
         remove = ("rm", "-rf", str(self.folder))
         if os.geteuid():
             self._run("podman", "unshare", *remove)
         subprocess.run(remove, check=True)
+
+    def _end_monitors(self) -> None:
+        """End the processes that watched over containers; they name this folder."""
+        for found in psutil.process_iter(["cmdline"]):
+            if any(word.startswith(f"{self.folder}/") for word in found.info["cmdline"] or ()):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    found.kill()
 
     def _run(self, *words: str) -> None:
         command = self.command(*words)
