@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import pytest
-
 from aml_jupyter.backends import Backend, Handle
 from aml_jupyter.backends.docker import DockerBackend
 from aml_jupyter.testing import BackendContract
+from aml_jupyter.testing.backend import SLEEPS, Start
 from tests.services import images
 
 
@@ -29,5 +28,13 @@ class Far(BackendContract):
         backend.poll([handle])  # as the runner does all the time: that lets files come
         return super().log(backend, handle)
 
-    def needs_processes(self, backend: Backend) -> None:
-        pytest.skip("jobs far away are not processes of this machine")
+    def test_the_processes_of_each_job_are_told_in_order(
+        self, backend: Backend, start: Start
+    ) -> None:
+        """None of them is a process of this machine."""
+        _, handle = start(SLEEPS)
+        self.is_up(backend, handle)
+        assert backend.processes([handle]) == [[]]
+
+    # The same of children; there is nothing more to tell.
+    test_what_a_job_started_is_of_it_wherever_it_went = None  # type: ignore[assignment]

@@ -201,6 +201,13 @@ def test_gpus_of_a_target_are_what_it_says_itself(folder: WorkspaceFolder) -> No
 # v1's handles ---------------------------------------------------------------------------------
 
 
+def test_a_target_that_the_file_changes_is_offered_once(folder: WorkspaceFolder) -> None:
+    write(folder, "local: {slots: 3}\n")
+    with pytest.raises(ComputeTargetException) as caught:
+        placement(folder, "xyz")
+    assert caught.value.hint.startswith("There are: docker, local.")
+
+
 def pool(workspace: Workspace, name: str = "cpu-cluster", **settings: Any) -> AmlCompute:
     """A pool, made as v1's programs make one."""
     settings = {"vm_size": "STANDARD_D2_V2", "max_nodes": 4, **settings}

@@ -281,6 +281,28 @@ def test_a_killed_builder_is_replaced_and_what_it_began_is_ended(slow: Slow) -> 
     assert "ended from outside" in log_of(slow.recipe)
 
 
+def test_a_build_that_fails_ends_what_it_began(slow: Slow) -> None:
+    # Its own build command leaves a process behind, as one that is killed does.
+    left = slow.folder.parent / "left"
+    (slow.folder / "backend.py").write_text(
+        textwrap.dedent(f"""
+        import subprocess, sys
+
+        def build_wheel(folder, config_settings=None, metadata_directory=None):
+            sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+            quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+            child = subprocess.Popen(sleep, start_new_session=True, **quiet)
+            with open({str(left)!r}, "w") as file:
+                file.write(str(child.pid))
+            raise SystemExit("no wheel today")
+        """)
+    )
+    state = end_of(begin(slow.recipe))
+    assert state.phase == "failed"
+    assert "no wheel today" in log_of(slow.recipe)
+    assert not is_running(int(left.read_text()))
+
+
 def test_a_builder_that_is_killed_again_and_again_is_given_up(slow: Slow) -> None:
     build = begin(slow.recipe)
     for times in (1, 2):
@@ -756,6 +778,20 @@ def test_options_that_uv_takes_elsewhere_are_put_there() -> None:
     assert split(lines) == ([*flags, "--allow-insecure-host", "i"], ["-f /x", "a"])
 
 
+def test_one_hash_asks_for_the_hashes_of_all() -> None:
+    hashed = f"a==1 --hash=sha256:{'0' * 64}"
+    assert split((hashed, "b")) == (["--require-hashes"], [hashed, "b"])
+    assert split(("--require-hashes", hashed)) == (["--require-hashes"], [hashed])
+
+
+def test_a_package_without_a_version_does_not_pass_with_a_wrong_hash(wheels: Path) -> None:
+    line = f"greet --hash=sha256:{'0' * 64}"
+    state = end_of(begin(Recipe(VENV, pip=("--no-index", f"-f {wheels}", line))))
+    assert state.phase == "failed"
+    assert state.error is not None
+    assert state.error.line == line
+
+
 PASSWORD = 's3cret "q\\u0000te\\ %41'
 
 
@@ -837,6 +873,10 @@ def test_where_a_package_came_from_is_told_without_its_password(tmp_path: Path) 
             "vcs_info": {"vcs": "git", "commit_id": "abc"},
             "subdirectory": "below",
         },
+        "zwei-1.0.dist-info": {
+            "url": "ssh://git@host/zwei.git",
+            "vcs_info": {"vcs": "git", "commit_id": "def"},
+        },
     }
     for name, record in records.items():
         (tmp_path / name).mkdir()
@@ -847,4 +887,5 @@ def test_where_a_package_came_from_is_told_without_its_password(tmp_path: Path) 
         "three-x==2.0",
         "one @ https://host/one.whl",
         "two @ git+https://host/two.git@abc#subdirectory=below",
+        "zwei @ git+ssh://git@host/zwei.git@def",
     ]

@@ -14,8 +14,8 @@ import pytest
 from aml_jupyter import Environment, Workspace
 from aml_jupyter.errors import RunConfigurationException, UserErrorException
 from aml_jupyter.spec import CondaDependencies, DockerBuildContext
+from aml_jupyter.spec.credentials import masked_credentials
 from aml_jupyter.spec.installed import conda_packages
-from aml_jupyter.spec.requirements import masked_credentials
 from tests.support import project, ws
 
 __all__ = ["project", "ws"]

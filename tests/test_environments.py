@@ -425,6 +425,18 @@ def test_passwords_are_kept_apart() -> None:
     assert not any(secret in told for secret in ("p@ss", "p%40ss", "t0ken", "tk-1"))
 
 
+def test_the_python_that_v1_puts_in_today_is_the_submitters(tmp_path: Path) -> None:
+    file = tmp_path / "requirements.txt"
+    file.write_text("six\n")
+    assert recipe_of(Environment.from_pip_requirements("x", file)).python == MINOR
+    assert recipe_of(with_packages("six", python="3.8.13")).python == "3.8.13"
+
+
+def test_a_python_that_is_no_version_is_refused() -> None:
+    with fails("Python 'abc'", "python=3.11"):
+        resolve(with_packages("six", python="abc"))
+
+
 def test_two_logins_for_one_host_are_refused() -> None:
     lines = ("--index-url https://a:b@h.example/x", "--extra-index-url https://c:d@h.example/y")
     with fails("several logins for h.example"):

@@ -395,6 +395,7 @@ def test_each_python_gets_the_nearest_version_that_it_can_install() -> None:
         'scikit-learn==1.5.*; python_version == "3.13"',
         'scikit-learn==1.7.*; python_version >= "3.14"',
         'numpy<2; python_version <= "3.12"',
+        'scipy<1.14; python_version <= "3.11"',
     )
     assert found.note == ""
     gone = framework_packages("sklearn", "0.20.3").note

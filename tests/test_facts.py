@@ -14,7 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from aml_jupyter import Environment, Experiment, Run, ScriptRunConfig
 from aml_jupyter.job import layout
 from aml_jupyter.notebook import capture, captured, load_ipython_extension, unload_ipython_extension
-from aml_jupyter.spec import JobSpec, RunRequest
+from aml_jupyter.spec import CondaDependencies, JobSpec, RunRequest
 from aml_jupyter.spec.words import HIDDEN, looks_secret
 from aml_jupyter.workspace.facts import facts_of, parameters_in, parameters_of
 from tests.support import experiment, finish, project, script, ws
@@ -157,6 +157,31 @@ def test_no_secret_is_among_the_facts(run: Run) -> None:
     told = json.dumps(facts_of(run))
     assert "hush" not in told
     assert section(facts_of(run), "Environment")["$WANDB_API_KEY"] == HIDDEN
+
+
+def test_passwords_of_package_indexes_are_not_in_the_record_of_a_run(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    environment = Environment("mine")
+    packages = ["--index-url https://me:hush-4@index.example/simple", "six"]
+    environment.python.conda_dependencies = CondaDependencies.create(pip_packages=packages)
+    path = script(tmp_path, "")
+    config = ScriptRunConfig(str(tmp_path), script=path, environment=environment)
+    run = experiment.submit(config)
+    run.cancel()
+    finish(run)
+    assert all(b"hush-4" not in file.read_bytes() for file in run.folder.rglob("*.json*"))
+    assert "index.example" in json.dumps(facts_of(run))
+
+
+@pytest.mark.parametrize("notes", [["No 2.7.", "It is 3.8."], None, "spoiled"])
+def test_what_is_otherwise_than_asked_is_among_the_facts(run: Run, notes: object) -> None:
+    path = run.folder / "run.json"
+    record = json.loads(path.read_text())
+    record["environment"]["notes"] = notes
+    path.write_text(json.dumps(record))
+    told = section(facts_of(run.experiment.workspace.get_run(run.id)), "Environment")
+    assert told.get("notes") == ("No 2.7. It is 3.8." if isinstance(notes, list) else None)
 
 
 def test_facts_have_the_shape_that_browsers_expect(run: Run) -> None:

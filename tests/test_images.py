@@ -17,6 +17,7 @@ import tarfile
 import tempfile
 import textwrap
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -145,6 +146,16 @@ class Maker:
         assert made.image is not None
         return list(self.engine.client.images.get(made.image).attrs["RootFS"]["Layers"])
 
+    def readings(self, made: Made, since: float) -> int:
+        """How many containers were made since then, to read a file out of the image."""
+        wanted = {"type": "container", "event": "create", "label": "aml.environment=reading"}
+        identity = self.engine.client.images.get(made.image).id
+        # The stream ends at `until`, so each is there by then.
+        events = self.engine.client.events(
+            since=int(since), until=f"{time.time():.6f}", filters=wanted, decode=True
+        )
+        return sum(event["Actor"]["Attributes"]["image"] == identity for event in events)
+
     def tells(self, made: Made, word: str) -> bool:
         """Whether the word is anywhere in the image's history, settings or own layers."""
         found = self.engine.client.images.get(made.image)
@@ -193,6 +204,55 @@ def test_packages_are_put_on_the_base_image_and_told_exactly(maker: Maker, build
         builder == CLASSIC
     )
     assert any("Installed 2 packages" in text for _, _, text in maker.told)
+
+
+@pytest.mark.service("docker")
+@both
+def test_what_is_installed_is_told_by_the_build_and_read_from_an_image_that_is_there(
+    maker: Maker, builder: str
+) -> None:
+    begun = time.time()
+    greet = maker.wheel("greet", "1.0")
+    made = maker.make(maker.recipe(greet), maker.site(builder))
+    assert made.packages == (f"{greet}==1.0",)
+    assert maker.readings(made, begun) == 0
+    again = maker.make(maker.recipe(greet), maker.site(builder))
+    assert "already" in maker.log
+    assert (again.packages, again.python) == (made.packages, made.python)
+    assert maker.readings(made, begun) == 1
+
+
+@pytest.mark.service("docker")
+def test_what_the_builder_remembers_is_read_from_the_image(maker: Maker) -> None:
+    begun = time.time()
+    greet = maker.wheel("greet", "1.0")
+    first = maker.make(maker.recipe(greet))
+    maker.engine.client.images.remove(first.image, force=True)
+    made = maker.make(maker.recipe(greet))
+    assert "Installed 1 package" not in maker.log
+    assert (made.packages, made.python) == (first.packages, first.python)
+    assert maker.readings(made, begun) == 1
+
+
+@pytest.mark.service("docker")
+@both
+def test_a_list_of_packages_that_is_cut_short_is_read_from_the_image(
+    maker: Maker, builder: str
+) -> None:
+    # This cat loses the last line of what it shows, but not of what it writes into files.
+    lossy = r'''#!/bin/sh\ncase $1 in *.lock) exec head -n -1 "$1";; esac\nexec /bin/cat "$@"'''
+    text = f"""
+        FROM {maker.base}
+        RUN printf '{lossy}' >/usr/local/bin/cat && chmod +x /usr/local/bin/cat
+    """
+    begun = time.time()
+    names = [maker.wheel(short, "1.0") for short in ("ant", "bee")]
+    recipe = maker.recipe(*names, dockerfile=textwrap.dedent(text))
+    made = maker.make(recipe, maker.site(builder))
+    assert "aml: end of lock, 3 lines" in maker.log
+    assert f"{names[1]}==1.0" not in maker.log.partition("aml: lock")[2].splitlines()
+    assert made.packages == tuple(f"{name}==1.0" for name in names)
+    assert maker.readings(made, begun) == 1
 
 
 @pytest.mark.service("docker")
@@ -394,6 +454,15 @@ def test_an_image_that_is_there_already_is_not_built_again(maker: Maker) -> None
 
 
 # Dockerfiles --------------------------------------------------------------------------------
+
+
+@pytest.mark.service("docker")
+@both
+def test_a_dockerfile_that_is_not_understood_is_told_in_the_builders_words(
+    maker: Maker, builder: str
+) -> None:
+    with pytest.raises(BuildError, match=r"(?i)unknown instruction: FRM"):
+        maker.make(maker.recipe(dockerfile="FRM x\n"), maker.site(builder))
 
 
 @pytest.mark.service("docker")

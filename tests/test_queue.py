@@ -19,7 +19,7 @@ from aml_jupyter.cli import main
 from aml_jupyter.home import home
 from aml_jupyter.job import events, layout, states
 from aml_jupyter.runner import queue
-from aml_jupyter.runner.board import Board, BoardRun, is_current, machine_on, read
+from aml_jupyter.runner.board import Board, BoardRun, is_current, read
 from aml_jupyter.runner.forecast import Coming, Durations, Going, forecast
 from aml_jupyter.runner.leases import Gpu, Lease, Machine, Wish, decide
 from aml_jupyter.spec import ALL_GPUS, Resources, RunRequest
@@ -148,8 +148,11 @@ def test_the_board_tells_who_has_what_and_who_waits_for_what() -> None:
     first = on_board("first", gpus=4).running(Lease((0, 1, 2, 3)), "Running", time.time() - 30)
     content = shown(board, [first], [on_board("second", gpus=1, gpu_memory=G)])
     assert is_current(content)
-    assert machine_on(content) == FOUR
-    assert content["machine"]["gpus"][0]["load"] == 37
+    machine = content["machine"]
+    assert machine["gpus"] == [
+        {**vars(gpu), "load": None if gpu.index else 37} for gpu in FOUR.gpus or ()
+    ]
+    assert (machine["cpus"], machine["memory"]) == (FOUR.cpus, FOUR.memory)
     (running,), (waiting,) = content["running"], content["waiting"]
     assert (running["id"], running["gpus"], running["state"]) == ("first", [0, 1, 2, 3], "Running")
     assert waiting["asks"] == {"gpus": 1, "gpu_memory": G}

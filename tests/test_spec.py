@@ -258,6 +258,42 @@ def test_from_pip_requirements_replaces_the_templates_packages(tmp_path: Path) -
     assert list(conda.conda_packages) == ["python=3.10.18", "pip==24.0"]
 
 
+def test_lines_for_one_package_under_different_markers_all_stay(tmp_path: Path) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_text("numpy==2.0; python_version >= '3.9'\nnumpy==1.24; python_version < '3.9'\n")
+    conda = Environment.from_pip_requirements("x", path).python.conda_dependencies
+    assert conda is not None
+    assert [line.partition(";")[0] for line in conda.pip_packages] == ["numpy==2.0", "numpy==1.24"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_requirements_are_read_as_windows_writes_them(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_bytes("# für\r\nnumpy \\\r\n ==2.0\r\nscipy\r\n".encode(encoding))
+    conda = Environment.from_pip_requirements("x", path).python.conda_dependencies
+    assert conda is not None
+    assert ["".join(line.split()) for line in conda.pip_packages] == ["numpy==2.0", "scipy"]
+
+
+def test_requirements_in_another_encoding_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_bytes("# für\nnumpy\n".encode("latin-1"))
+    with fails(UserErrorException, "no text in UTF-8", "Save it as UTF-8"):
+        Environment.from_pip_requirements("x", path)
+
+
+def test_constraints_are_looked_for_beside_the_file_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "limits.txt").write_text("scipy<2\n")
+    (tmp_path / "inside" / "more.txt").write_text("scipy\n-c limits.txt\n-c elsewhere.txt\n")
+    path = tmp_path / "requirements.txt"
+    path.write_text("-r inside/more.txt\n")
+    conda = Environment.from_pip_requirements("x", path).python.conda_dependencies
+    assert conda is not None
+    limits = f"-c {tmp_path / 'inside' / 'limits.txt'}"
+    assert list(conda.pip_options) == [limits, "-c elsewhere.txt"]
+
+
 def test_requirements_that_include_themselves_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "requirements.txt"
     path.write_text("-r requirements.txt\n")

@@ -10,13 +10,10 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
 
 from ..errors import RunConfigurationException
-from ..spec.words import parse_bytes
 from .base import Setting
-
-T = TypeVar("T")
+from .readers import amount, count_above_0, existing_file, flag, gpus, several, size, text, texts
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -24,12 +21,6 @@ _ADDRESS = re.compile(r"(unix|tcp|http|https|ssh)://.+")
 _USER = re.compile(r"\d+(:\d+)?")
 _PORTS = re.compile(r"((\d+\.\d+\.\d+\.\d+|localhost):)?(\d*:)?\d+(/(tcp|udp|sctp))?")
 _HOST = re.compile(r"[^\s:]+:\S+")
-_YES_NO = {"true": True, "yes": True, "on": True, "1": True} | {
-    "false": False,
-    "no": False,
-    "off": False,
-    "0": False,
-}
 _UNLIMITED = -1
 _FOR_MOUNTS = {"ro", "rw", "z", "Z", "cached", "delegated", "consistent", "nocopy"}
 
@@ -89,18 +80,12 @@ def merged(target: Mapping[str, object], run: Mapping[str, object]) -> dict[str,
 # What may be written ------------------------------------------------------------------------
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, (str, int, float)) or isinstance(value, bool) or not str(value):
-        raise ValueError("write a text")
-    return str(value)
-
-
 def _like(pattern: re.Pattern[str], looks: str) -> Callable[[object], str]:
     def read(value: object) -> str:
-        text = _text(value)
-        if not pattern.fullmatch(text):
+        said = text(value)
+        if not pattern.fullmatch(said):
             raise ValueError(f"write {looks}")
-        return text
+        return said
 
     return read
 
@@ -114,69 +99,13 @@ def _one_of(*words: str) -> Callable[[object], str]:
     return read
 
 
-def flag(value: object) -> bool:
-    """True or False, written as YAML or people do."""
-    found = value if isinstance(value, bool) else _YES_NO.get(str(value).strip().lower())
-    if found is None:
-        raise ValueError("write true or false")
-    return found
-
-
-def size(value: object) -> int:
-    """Bytes, from a number of them or a text such as ``2g``."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    return parse_bytes(_text(value))
-
-
-def _amount(value: object) -> float:
-    try:
-        number = float(_text(value))
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise ValueError("write a number above 0, such as 2 or 1.5")
-    return number
-
-
-def _count(value: object) -> int:
-    number = _amount(value)
-    if number != int(number):
-        raise ValueError("write a whole number above 0")
-    return int(number)
-
-
-def gpus(value: object) -> int:
-    """How many GPUs; -1 for all."""
-    text = _text(value).strip("\"'")
-    if text in ("all", "-1"):
-        return -1
-    if not text.isdigit():
-        raise ValueError("write how many, or all; which ones is decided when it is the run's turn")
-    return int(text)
-
-
-def _path(value: object) -> str:
-    path = os.path.abspath(os.path.expanduser(_text(value)))
-    if not os.path.isfile(path):
-        raise ValueError("there is no such file")
-    return path
-
-
-def _several(read: Callable[[object], T]) -> Callable[[object], list[T]]:
-    def read_all(value: object) -> list[T]:
-        return [read(each) for each in (value if isinstance(value, (list, tuple)) else [value])]
-
-    return read_all
-
-
 def _pairs(value: object, between: str = "=") -> Iterable[tuple[str, object]]:
     """Names and values, from a mapping or from texts ``name=value``; None where only a name is."""
     if isinstance(value, Mapping):
         return [(str(name), each) for name, each in value.items()]
     found = []
-    for text in value if isinstance(value, (list, tuple)) else [value]:
-        name, said, rest = _text(text).partition(between)
+    for each in value if isinstance(value, (list, tuple)) else [value]:
+        name, said, rest = text(each).partition(between)
         found.append((name, rest if said else None))
     return found
 
@@ -197,7 +126,7 @@ def _labels(value: object) -> dict[str, str]:
     return read
 
 
-def _texts(value: object) -> dict[str, str]:
+def _named_texts(value: object) -> dict[str, str]:
     return {name: str("" if each is None else each) for name, each in _pairs(value)}
 
 
@@ -224,7 +153,7 @@ def _tmpfs(value: object) -> dict[str, str]:
 
 
 def _network(value: object) -> str:
-    name = _text(value)
+    name = text(value)
     if not _NAME.fullmatch(name):
         raise ValueError("write bridge, host, none, or the name of a network of the engine")
     return name
@@ -232,7 +161,7 @@ def _network(value: object) -> str:
 
 def device(value: object) -> str:
     """A device of the host as ``path:path:rwm``; GPUs are leased, and disks are none of a job's."""
-    host, _, rest = _text(value).partition(":")
+    host, _, rest = text(value).partition(":")
     inside, _, rights = rest.partition(":")
     path = os.path.realpath(host)
     if not path.startswith("/dev/") or not set(rights) <= set("rwm"):
@@ -259,7 +188,7 @@ def mount(value: object) -> dict[str, object]:
     if isinstance(value, Mapping):
         said = {str(name): each for name, each in value.items()}
     else:
-        said = _from_text(_text(value))
+        said = _from_text(text(value))
     source, target = str(said.get("source") or ""), str(said.get("target") or "")
     is_folder = source.startswith(("/", "~", "."))
     if is_folder:
@@ -280,8 +209,8 @@ def mount(value: object) -> dict[str, object]:
 _OF_A_MOUNT = {"type", "source", "target", "read_only"}
 
 
-def _from_text(text: str) -> dict[str, object]:
-    source, _, rest = text.partition(":")
+def _from_text(written: str) -> dict[str, object]:
+    source, _, rest = written.partition(":")
     target, _, mode = rest.partition(":")
     modes = set(filter(None, mode.split(",")))
     if modes - _FOR_MOUNTS:
@@ -317,13 +246,13 @@ SETTINGS: Mapping[str, Setting] = {
         _like(_ADDRESS, "unix:///path, tcp://host:port or ssh://user@host"),
         "ssh://me@workstation",
     ),
-    "context": Setting("A context of the docker command, instead of host.", _text, "workstation"),
+    "context": Setting("A context of the docker command, instead of host.", text, "workstation"),
     "local": Setting(
         "Whether the engine sees this machine's files under the same paths.", flag, "true"
     ),
-    "slots": Setting("How many runs may run here at once.", _count, "2"),
+    "slots": Setting("How many runs may run here at once.", count_above_0, "2"),
     "base_image": Setting(
-        "The image for environments that name none of their own.", _text, "python:3.11-slim"
+        "The image for environments that name none of their own.", text, "python:3.11-slim"
     ),
     "pull": Setting(
         "When an image is fetched: always, missing (the usual), or never.",
@@ -331,36 +260,36 @@ SETTINGS: Mapping[str, Setting] = {
         "missing",
     ),
     "build_network": Setting("The network that images are built in.", _network, "host"),
-    "build_args": Setting("Build arguments for images.", _texts, "{VERSION: '1.2'}"),
+    "build_args": Setting("Build arguments for images.", _named_texts, "{VERSION: '1.2'}"),
     "conda_from_pypi": Setting(
         "Whether PyPI may serve conda packages where no channel can be reached.", flag, "true"
     ),
     "ca_certificates": Setting(
         "A PEM file of all certificates to trust, in builds and in jobs.",
-        _path,
+        existing_file,
         "/etc/ssl/certs/ca-certificates.crt",
     ),
     "proxy": Setting("Whether jobs get your proxy variables (they do).", flag, "false"),
     "network": Setting("bridge, host, none, or a network's name.", _network, "host"),
     "mounts": Setting(
-        "Folders and volumes that jobs see besides their own.", _several(mount), "[/data:/data:ro]"
+        "Folders and volumes that jobs see besides their own.", several(mount), "[/data:/data:ro]"
     ),
     "tmpfs": Setting("Folders in memory.", _tmpfs, "[/scratch:size=4g]"),
     "shm_size": Setting("Size of /dev/shm; 2g if nothing is said.", size, "8g"),
     "ulimits": Setting("Limits as ulimit has them.", _ulimits, "{nofile: '65536:65536'}"),
     "memory": Setting("Memory limit of runs that ask for none.", size, "16g"),
-    "cpus": Setting("Processors for runs that ask for none.", _amount, "4"),
+    "cpus": Setting("Processors for runs that ask for none.", amount, "4"),
     "cpuset": Setting(
         "Which processors.", _like(re.compile(r"\d+([,-]\d+)*"), "0-3 or 0,2"), "'0-3'"
     ),
-    "pids": Setting("How many processes and threads a job may have.", _count, "4096"),
+    "pids": Setting("How many processes and threads a job may have.", count_above_0, "4096"),
     "gpus": Setting("How many GPUs a run gets, or all.", gpus, "1"),
     "devices": Setting(
-        "Other devices of the host, without disks.", _several(device), "[/dev/infiniband]"
+        "Other devices of the host, without disks.", several(device), "[/dev/infiniband]"
     ),
     "ports": Setting(
         "Ports of the container on its host.",
-        _several(_like(_PORTS, "8080:80 or 127.0.0.1:8080:80")),
+        several(_like(_PORTS, "8080:80 or 127.0.0.1:8080:80")),
         "['127.0.0.1:6006:6006']",
     ),
     "hostname": Setting("The container's name for itself.", _like(_NAME, "a name"), "trainer"),
@@ -368,11 +297,11 @@ SETTINGS: Mapping[str, Setting] = {
         "Shared memory: private, or host.", _one_of("private", "none", "shareable", "host"), "host"
     ),
     "add_hosts": Setting(
-        "Lines for /etc/hosts.", _several(_like(_HOST, "name:address")), "['nas:10.0.0.2']"
+        "Lines for /etc/hosts.", several(_like(_HOST, "name:address")), "['nas:10.0.0.2']"
     ),
-    "dns": Setting("Name servers.", _several(_text), "[10.0.0.1]"),
+    "dns": Setting("Name servers.", texts, "[10.0.0.1]"),
     "groups": Setting(
-        "More groups that the job is in.", _several(_like(_NAME, "a group's number")), "['44']"
+        "More groups that the job is in.", several(_like(_NAME, "a group's number")), "['44']"
     ),
     "read_only": Setting("Whether the image's own files cannot be changed.", flag, "true"),
     "user": Setting(

@@ -174,7 +174,7 @@ def _who_and_where(job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
     }
     ports = [_port(text) for text in options.get("ports", ())]
     said: dict[str, Any] = {
-        "User": _user(options),
+        "User": user_of(options, os.getuid(), os.getgid()),
         "Labels": labels,
         "StopSignal": "SIGTERM",
         "Healthcheck": {"Test": ["NONE"]},
@@ -187,11 +187,11 @@ def _who_and_where(job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _user(options: Mapping[str, Any]) -> str:
-    """Whoever submitted the run, so that its files are theirs."""
-    user = str(options.get("user") or f"{os.getuid()}:{os.getgid()}")
+def user_of(options: Mapping[str, Any], submitter: int, group: int) -> str:
+    """Whom a container runs as: who submitted the run, so that its files are theirs."""
+    user = str(options.get("user") or f"{submitter}:{group}")
     uid, _, gid = user.partition(":")
-    if int(uid) == 0 and os.getuid() != 0:
+    if int(uid) == 0 and submitter != 0:
         raise RunConfigurationException(
             "A run cannot be root in its container: its files would belong to root.",
             "Leave out the setting user; a rootless engine makes root of you by itself.",
@@ -203,7 +203,7 @@ def _user(options: Mapping[str, Any]) -> str:
 
 
 def _variables(job: Job, options: Mapping[str, Any], address: Address) -> dict[str, str]:
-    uid = _user(options).partition(":")[0]
+    uid = user_of(options, os.getuid(), os.getgid()).partition(":")[0]
     added = dict(_given(job, options))
     if uid != "0":
         # This user need not be in the image's /etc/passwd, and may have no home there.

@@ -105,9 +105,9 @@ def _is_about_aml(words: list[str]) -> bool:
 def command_named(name: str) -> Command:
     """The command of that name; an error naming the nearest one when there is none."""
     if name not in COMMANDS:
-        from .parser import nearest
+        from ..spec.words import near
 
-        raise UserErrorException(f"aml has no command {name!r}.", nearest(name, list(COMMANDS)))
+        raise UserErrorException(f"aml has no command {name!r}.", near(name, COMMANDS))
     found: Command = import_module(f".{COMMANDS[name][0]}", __name__).COMMANDS[name]
     return found
 

@@ -22,12 +22,13 @@ from ..home import home
 from ..job import layout
 from ..job.metrics import NETWORK_FILE_SYSTEMS, file_system_of, is_mapping_safe
 from ..runner import machine
+from ..spec.words import shown_size
 from ..store import WorkspaceFolder, project_for
 from ..workspace import compute
 from ..workspace.diagnosis import Finding, about_target, disk_room
 from . import OK, RUN_FAILED
 from .parser import Command, Parser
-from .present import ago, print_json, shown_size, styled
+from .present import ago, print_json, styled
 
 _LITTLE_ROOM = 1_000_000_000
 _NEEDED_BY_NOTEBOOKS = ("jupyterlab", "ipykernel", "ipywidgets", "bqplot")

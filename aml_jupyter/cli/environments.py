@@ -14,6 +14,7 @@ from typing import Any
 from ..environments.making import BuildError
 from ..errors import AmlError, UserErrorException
 from ..spec import Environment
+from ..spec.words import shown_age, shown_size
 from ..store import WorkspaceFolder
 from ..workspace import Workspace, env_commands, env_facts, env_prune, env_table
 from ..workspace.command_table import Group, Option, Parsed
@@ -31,9 +32,7 @@ from .present import (
     print_table,
     printable_lines,
     say,
-    shown_age,
     shown_duration,
-    shown_size,
     styled,
 )
 

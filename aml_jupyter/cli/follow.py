@@ -13,12 +13,13 @@ from typing import TextIO
 
 from ..errors import UserErrorException
 from ..job import events, layout, states
+from ..spec.words import near
 from ..store import LogTail
 from ..store.index import last_values
 from ..workspace import Run
 from . import INTERRUPTED, OK, RUN_FAILED
 from .finding import Watch, find_run, workspace_here
-from .parser import Command, Parser, add_run, count, nearest
+from .parser import Command, Parser, add_run, count
 from .present import described, print_json, say, shown_duration, shown_metrics, shown_state, styled
 
 _PIECE = 1 << 20
@@ -145,7 +146,7 @@ def _path_of(run: Run, name: str | None) -> Path:
     found = layout.artifacts(str(run.folder))
     if name not in found:
         raise UserErrorException(
-            f"Run {run.id} has no file named {name!r}.", nearest(str(name), sorted(found))
+            f"Run {run.id} has no file named {name!r}.", near(str(name), found)
         )
     return Path(found[name])
 

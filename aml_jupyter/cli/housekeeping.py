@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from .. import runner
@@ -15,12 +13,14 @@ from ..errors import ServiceException, UserErrorException
 from ..home import home
 from ..job import states
 from ..job.run import iso
+from ..spec.words import shown_size
+from ..store.folder import bytes_below
 from ..store.progress import shown_progress
 from ..workspace import Run, Workspace
 from . import OK
 from .finding import find_run, live_runs, workspace_here
 from .parser import Command, Parser, add_filters, duration
-from .present import ago, print_json, say, shown_duration, shown_size, shown_state
+from .present import ago, print_json, say, shown_duration, shown_state
 
 # A job has ten seconds to end politely before it is ended.
 _CANCELED_WITHIN = 20.0
@@ -143,20 +143,9 @@ def _measured(runs: list[Run]) -> dict[str, int]:
     sizes = {}
     with shown_progress("measuring", "runs") as progress:
         for done, run in enumerate(runs):
-            sizes[run.id] = _bytes_below(run.folder)
+            sizes[run.id] = bytes_below(run.folder)
             progress(done, len(runs))
     return sizes
-
-
-def _bytes_below(folder: Path) -> int:
-    total = 0
-    for place, folders, files in os.walk(folder):
-        for name in [*folders, *files]:
-            try:
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
-            except FileNotFoundError:
-                continue
-    return total
 
 
 def _is_agreed(runs: list[Run], total: int) -> bool:

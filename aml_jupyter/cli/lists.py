@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from ..job.states import RUNNING
+from ..spec.words import shown_age
 from ..store import Query, RunSummary
 from ..workspace import Workspace
 from . import OK
@@ -19,7 +20,6 @@ from .present import (
     print_json,
     print_table,
     say,
-    shown_age,
     shown_duration,
     shown_metrics,
 )

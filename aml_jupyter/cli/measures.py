@@ -14,11 +14,12 @@ from typing import Any
 from ..errors import UserErrorException
 from ..job import layout, metrics
 from ..job.run import iso
+from ..spec.words import near
 from ..store.progress import shown_progress
 from ..workspace import Run
 from . import OK
 from .finding import find_run, workspace_here
-from .parser import Command, Parser, add_run, nearest
+from .parser import Command, Parser, add_run
 from .present import print_json, print_table, say, shown_value
 
 _SLICE = 50_000 * metrics.SIZE
@@ -141,7 +142,7 @@ def _check_names(run: Run, wanted: Sequence[str]) -> None:
     for name in wanted:
         if name not in known:
             raise UserErrorException(
-                f"Run {run.id} has logged nothing named {name!r}.", nearest(name, sorted(known))
+                f"Run {run.id} has logged nothing named {name!r}.", near(name, known)
             )
 
 

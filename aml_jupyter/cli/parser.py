@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -75,8 +74,10 @@ class Parser(argparse.ArgumentParser):
         return f"`{self.prog} --help` shows what it takes."
 
     def _near(self, flag: str) -> str:
+        from ..spec.words import near
+
         long = [known for known in self.flags if known.startswith("--")]
-        return nearest(flag, long if flag.startswith("--") else self.flags)
+        return near(flag, long if flag.startswith("--") else self.flags)
 
 
 def _notes(command: Command) -> list[str]:
@@ -85,14 +86,6 @@ def _notes(command: Command) -> list[str]:
 
 def _indented(lines: Sequence[str]) -> list[str]:
     return [f"  {line}" for line in lines]
-
-
-def nearest(word: str, valid: Sequence[str]) -> str:
-    """A hint that names the likeliest of the valid words, or all of them."""
-    close = difflib.get_close_matches(word, valid, 2, 0.6)
-    if close:
-        return f"Did you mean {' or '.join(close)}?"
-    return f"There are: {', '.join(valid)}." if valid else "There are none."
 
 
 # What an option's text means ------------------------------------------------------------------
@@ -121,9 +114,11 @@ def count(text: str) -> int:
 
 def state(text: str) -> str:
     """The state a word means, in v1's spelling."""
+    from ..spec.words import near
+
     known = {name.lower(): name for name in sorted(states.ALL)}
     if text.lower() not in known:
-        hint = nearest(text.capitalize(), list(known.values()))
+        hint = near(text.capitalize(), known.values())
         raise UserErrorException(f"{text!r} is not a state of runs.", hint)
     return known[text.lower()]
 

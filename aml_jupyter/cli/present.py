@@ -25,7 +25,6 @@ _COLOURS = {
     states.FINALIZING: "cyan",
 }
 _CODES = {"green": 32, "red": 31, "yellow": 33, "cyan": 36, "bold": 1, "dim": 2}
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 _METRICS_SHOWN = 3
 # The columns that give way on a narrow terminal; the beginning of an id is enough to name a run.
 _LEAST_WIDTH = {"run": 24, "name": 4, "experiment": 4, "metrics": 9, "last": 9}
@@ -100,28 +99,10 @@ def shown_duration(seconds: float | None) -> str:
 
 def ago(when: float | None) -> str:
     """How long ago something was, in one unit."""
+    from ..spec.words import shown_age
+
     age = shown_age(when)
     return f"{age} ago" if age else ""
-
-
-def shown_age(when: float | None) -> str:
-    """The time since then, in one unit."""
-    if when is None:
-        return ""
-    seconds = max(0.0, time.time() - when)
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds)} s"
-
-
-def shown_size(size: float) -> str:
-    """A number of bytes for people."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{int(size)} B" if unit == "B" else f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
 
 
 def shown_value(value: object) -> str:

@@ -6,11 +6,11 @@ import argparse
 import time
 
 from ..job.run import iso
-from ..runner.leases import shown_bytes
-from ..workspace.queue_view import GpuView, QueuedRun, QueueView, queue_of, summary_of
+from ..spec.words import shown_age
+from ..workspace.queue_view import GPU_COLUMNS, QueuedRun, QueueView, queue_of, summary_of
 from . import OK
 from .parser import Command, Parser
-from .present import print_json, print_table, say, shown_age, shown_duration
+from .present import print_json, print_table, say, shown_duration
 
 _SHOWN = 20
 
@@ -34,14 +34,13 @@ def _queue(options: argparse.Namespace) -> int:
         print(f"… and {len(runs) - len(shown)} more; --all shows them.")
     if view.gpus:
         print()
-        print_table(_GPU_HEADS, map(_gpu_row, view.gpus))
+        print_table(GPU_COLUMNS, (gpu.row() for gpu in view.gpus))
     for line in summary_of(view):
         say(line)
     return OK
 
 
 _HEADS = ("no.", "run", "experiment", "target", "asks for", "state", "since", "starts", "why")
-_GPU_HEADS = ("gpu", "memory", "load", "others hold", "leased to")
 
 
 def _row(run: QueuedRun) -> list[str]:
@@ -64,16 +63,6 @@ def _shown_wait(run: QueuedRun) -> str:
         return ""
     wait = run.expected - time.time()
     return "soon" if wait < 5 else f"in {shown_duration(wait)}"
-
-
-def _gpu_row(gpu: GpuView) -> list[str]:
-    return [
-        str(gpu.index),
-        shown_bytes(gpu.memory_total) if gpu.memory_total else "",
-        "" if gpu.load is None else f"{gpu.load:.0f} %",
-        shown_bytes(gpu.foreign_memory) if gpu.foreign_memory else "",
-        ", ".join(gpu.holders),
-    ]
 
 
 def _described(view: QueueView) -> dict[str, object]:

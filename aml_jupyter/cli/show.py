@@ -11,6 +11,7 @@ from typing import Any
 
 from ..job import events, layout
 from ..job.run import iso
+from ..spec.words import shown_size
 from ..store import RunSummary, read_tail
 from ..workspace import Run
 from . import OK
@@ -25,7 +26,6 @@ from .present import (
     print_json,
     printable_lines,
     shown_duration,
-    shown_size,
     shown_state,
     styled,
 )

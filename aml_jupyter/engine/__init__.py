@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from .address import Address, Tls, find_address
 from .client import Engine, connect, forget
-from .commands import BuildCommand, find_build_command
+from .commands import BuildCommand, BuildCommandSearch, find_build_command
 from .errors import Conflict, EngineAway, EngineError, ImageMissing, NotThere, translated
 
 __all__ = [
     "Address",
     "BuildCommand",
+    "BuildCommandSearch",
     "Conflict",
     "Engine",
     "EngineAway",

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from .client import Engine
@@ -24,21 +25,48 @@ class BuildCommand:
     variables: Mapping[str, str]
 
 
+class BuildCommandSearch:
+    """Looks for a docker command, in a thread, while its caller gets hold of the engine.
+
+    Nothing of it is remembered: who installs buildx changes nothing about the docker command.
+    """
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        worker = ThreadPoolExecutor(1, "build-command")
+        self._words = worker.submit(_words, variables)
+        worker.shutdown(wait=False)
+
+    def result(self, engine: Engine) -> BuildCommand | None:
+        """The first on the PATH that can build by this engine's BuildKit, if any."""
+        if engine.is_podman or engine.api_version < _FIRST_API:
+            return None
+        words = self._words.result()
+        return _led_to(engine, words) if words else None
+
+
 def find_build_command(engine: Engine, variables: Mapping[str, str]) -> BuildCommand | None:
     """The first docker command on the PATH that can build by this engine's BuildKit, if any."""
-    if engine.is_podman or engine.api_version < _FIRST_API:
-        return None
+    return BuildCommandSearch(variables).result(engine)
+
+
+def _led_to(engine: Engine, words: tuple[str, ...]) -> BuildCommand:
     # Whatever context or builder is chosen elsewhere, this engine builds and keeps the image.
     ours = {"DOCKER_CONTEXT": "", "DOCKER_TLS_VERIFY": "", "DOCKER_TLS": "", "DOCKER_CERT_PATH": ""}
     ours |= {**engine.address.variables(), "DOCKER_CLI_HINTS": "false"}
     ours |= {"BUILDX_BUILDER": "default", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    # What builds by itself needs to be told, and buildx heeds it not.
+    return BuildCommand(words, ours if "buildx" in words else {**ours, "DOCKER_BUILDKIT": "1"})
+
+
+def _words(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """The words that begin a build by BuildKit; none when no docker command knows how."""
     for docker in _on_path(variables):
         version = _version(docker, variables)
         if _FIRST_WITH_BUILDKIT <= version < _FIRST_WITHOUT_OWN:
-            return BuildCommand((docker, "build"), {**ours, "DOCKER_BUILDKIT": "1"})
+            return (docker, "build")
         if version and _says(docker, ("buildx", "version"), variables):
-            return BuildCommand((docker, "buildx", "build", "--load"), ours)
-    return None
+            return (docker, "buildx", "build", "--load")
+    return ()
 
 
 def _on_path(variables: Mapping[str, str]) -> Iterator[str]:

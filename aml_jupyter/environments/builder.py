@@ -81,7 +81,9 @@ class Builder:
     def _build(self) -> Made:
         shelf = self._shelf
         self._head()
-        cache.end_leftovers(shelf)
+        # Whoever starts anything makes one of these first, and a failure ends what it started.
+        if shelf.scratch.exists() or shelf.env.exists():
+            cache.end_leftovers(shelf)
         shelf.clear()
         shelf.drop("size")
         shelf.reserve()
@@ -167,6 +169,7 @@ class Builder:
         shelf = self._shelf
         if self._recipe.kind != IMAGE:  # whose disk is the engine's
             error = with_room_in_mind(error, shelf.folder)
+        cache.end_leftovers(shelf)
         shelf.clear()
         record = {"message": error.message, "hint": error.hint, "line": error.line}
         shelf.write("failed", {**record, "said": error.said, "attempt": self._order["attempt"]})

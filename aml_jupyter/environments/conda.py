@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from aml_jupyter.spec.requirements import normalised
+
 from . import lock, uv_settings, venv
 from .conda_names import NotOnPyPI, OnPyPI, name_of, on_pypi
 from .conda_settings import CondaSettings
@@ -161,7 +163,7 @@ def _by_pip(prefix: Path, records: Sequence[Mapping[str, object]]) -> list[str]:
         for path in files if isinstance(files, list) else ():
             found = _DISTRIBUTION.search(str(path))
             if found:
-                brought.add(f"{re.sub('[-_.]+', '-', found[1]).lower()}=={found[2]}")
+                brought.add(f"{normalised(found[1])}=={found[2]}")
     return [line for line in lock.in_prefix(prefix) if line not in brought]
 
 

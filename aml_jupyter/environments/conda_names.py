@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from aml_jupyter.spec.requirements import normalised
+
 PUBLIC_CHANNELS = frozenset(
     (
         *("anaconda", "bioconda", "conda-forge", "defaults", "free", "main", "msys2", "pro", "r"),
@@ -70,7 +72,7 @@ def on_pypi(specs: Iterable[str], channels: Iterable[str]) -> OnPyPI:
     """The same packages as pip's requirements; NotOnPyPI when one has no known counterpart."""
     specs = list(specs)
     public = all(_is_public(channel) for channel in channels)
-    names = [_known().get(_plain(name_of(spec))) for spec in specs]
+    names = [_known().get(normalised(name_of(spec))) for spec in specs]
     framework = not _WITH_CUDA.isdisjoint(names)
     requirements: dict[str, str] = {}
     left_out = []
@@ -121,7 +123,7 @@ def _requirement(spec: str) -> str:
     found = _SPEC.fullmatch(spec.strip())
     name = name_of(spec)
     channel = found["channel"] if found else None
-    known = _known().get(_plain(name))
+    known = _known().get(normalised(name))
     if found is None or known is None or not _is_public(channel or "conda-forge"):
         raise NotOnPyPI(spec)
     brackets = re.search(r"version\s*=\s*(['\"]?)([^'\"\s]+)\1", found["brackets"] or "")
@@ -141,11 +143,7 @@ def _known() -> Mapping[str, str]:
             continue
         name, _, other = line.partition(" -> ")
         found |= {name: other} if other else {word: word for word in line.split()}
-    return {_plain(name): other for name, other in found.items()}
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return {normalised(name): other for name, other in found.items()}
 
 
 def _is_public(channel: str) -> bool:

@@ -12,7 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..engine import BuildCommand, Engine, EngineError, connect, find_address, find_build_command
+from ..engine import (
+    BuildCommand,
+    BuildCommandSearch,
+    Engine,
+    EngineError,
+    connect,
+    find_address,
+)
 from . import dockerfile, image_context, image_faults
 from .image_builders import BuildFailed, Order, build
 from .image_pull import present
@@ -39,6 +46,9 @@ _PIP_LABEL = "aml.pip"
 _DEPTH_LABEL = "aml.depth"
 _UV_LABEL = "aml.uv"
 _MOST_LAYERS = 8
+_LOCK_TOLD = re.compile(
+    r".*^aml: lock\n(.*?)^aml: end of lock, (\d+) lines$", re.DOTALL | re.MULTILINE
+)
 _LOOK = """
 import importlib.metadata as m, json, platform
 found = {d.metadata["Name"]: d.version for d in reversed(list(m.distributions()))}
@@ -54,10 +64,12 @@ def make(recipe: Recipe, site: Site) -> Made:
     """
     site.progress(0, 0, "looking for the base image")
     try:
-        engine = connect(find_address(site.options, site.variables))
-        base = _Base(engine, recipe, site).found()
+        address = find_address(site.options, site.variables)
+        search = BuildCommandSearch(site.variables)
+        engine = connect(address)
+        base = _Base(engine, recipe, site, search).found()
         if recipe.pip or recipe.conda or recipe.python:
-            return _Packages(engine, recipe, site, base).made()
+            return _Packages(engine, recipe, site, base, search).made()
         return _as_it_is(engine, base)
     except EngineError as error:
         raise BuildError(error.message, error.hint) from error
@@ -71,8 +83,11 @@ def tag_of(recipe: Recipe) -> str:
 class _Base:
     """What a recipe begins from: an image that is there or pulled, or a Dockerfile's."""
 
-    def __init__(self, engine: Engine, recipe: Recipe, site: Site) -> None:
+    def __init__(
+        self, engine: Engine, recipe: Recipe, site: Site, search: BuildCommandSearch
+    ) -> None:
         self._engine = engine
+        self._search = search
         # Alone, a Dockerfile's image is the same whatever packages come on top.
         self._recipe = replace(recipe, python=None, pip=(), conda=(), channels=(), contents=())
         self._site = site
@@ -108,7 +123,7 @@ class _Base:
             arguments=arguments,
             platform=_platform(self._recipe),
         )
-        command = _build_command(self._engine, self._site)
+        command = _build_command(self._search, self._engine, self._site)
         try:
             build(order, self._engine, self._site, command)
         except BuildFailed as error:
@@ -144,21 +159,29 @@ class _Base:
 class _Packages:
     """The packages of a recipe, put on its base."""
 
-    def __init__(self, engine: Engine, recipe: Recipe, site: Site, base: Image) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        recipe: Recipe,
+        site: Site,
+        base: Image,
+        search: BuildCommandSearch,
+    ) -> None:
         self._engine = engine
         self._recipe = recipe
         self._site = site
         self._base = base
+        self._search = search
 
     def made(self) -> Made:
-        tag = tag_of(self._recipe)
+        tag, told = tag_of(self._recipe), ""
         ready = inspect(self._engine, tag)
         if ready is None or ready.labels.get(BASE_LABEL) != self._base.id:
-            self._build(tag)
+            told = _lock_told(self._build(tag))
             ready = _there(self._engine, tag)
         else:
             self._site.say(f"The engine has {tag} already.")
-        lock = read(self._engine, ready, dockerfile.LOCK)
+        lock = told or read(self._engine, ready, dockerfile.LOCK)
         python = re.search(r"^# python (\S+)", lock, re.MULTILINE)
         conda = re.findall(r"^# conda (\S+)", lock, re.MULTILINE)
         by_pip = [line for line in lock.splitlines() if "==" in line and line[0] != "#"]
@@ -171,7 +194,8 @@ class _Packages:
             facts={**_facts(self._base, ready), "notes": notes},
         )
 
-    def _build(self, tag: str) -> None:
+    def _build(self, tag: str) -> list[str]:
+        """Build it, and what was said."""
         parent = self._nearest()
         if parent is not None:
             self._site.say(f"Beginning from {parent.name}, from which little differs.")
@@ -189,7 +213,7 @@ class _Packages:
             about="installing packages into the image",
         )
         try:
-            build(order, self._engine, self._site, self._command)
+            return build(order, self._engine, self._site, self._command)
         except BuildFailed as error:
             lines = context.requirements
             raise image_faults.of_packages(error, self._recipe, lines) from error
@@ -274,7 +298,7 @@ class _Packages:
 
     @cached_property
     def _command(self) -> BuildCommand | None:
-        return _build_command(self._engine, self._site)
+        return _build_command(self._search, self._engine, self._site)
 
 
 def _as_it_is(engine: Engine, image: Image) -> Made:
@@ -315,8 +339,14 @@ def _there(engine: Engine, name: str) -> Image:
     return found
 
 
-def _build_command(engine: Engine, site: Site) -> BuildCommand | None:
-    command = find_build_command(engine, site.variables)
+def _lock_told(said: Sequence[str]) -> str:
+    """The lock as build.sh tells it at its end; empty when it does not, or not in full."""
+    found = _LOCK_TOLD.match("\n".join(said))
+    return found[1] if found and found[1].count("\n") == int(found[2]) else ""
+
+
+def _build_command(search: BuildCommandSearch, engine: Engine, site: Site) -> BuildCommand | None:
+    command = search.result(engine)
     if command is None:
         site.say("Building without BuildKit, by the engine's own builder.")
     return command

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the environment of a run inside an image that is being built; its argument is a folder
 # that outlives the build, if there is one. Any POSIX shell has to understand this, in any image.
-# image.py reads the lines that begin with "aml: refused".
+# image_faults.py reads the line that begins with "aml: refused".
 set -eu
 umask 022
 
@@ -152,7 +152,12 @@ install_packages() {
 
 write_lock() {
     if [ -e "$work/notes" ]; then cat "$work/notes"; fi
-    "$environment/bin/python" -c 'import platform; print("# python", platform.python_version())'
+    # Starting a Python takes longer than reading what uv wrote of it.
+    python=$(sed -n 's/^version_info *= *//p' "$environment/pyvenv.cfg" 2>/dev/null || :)
+    if [ -z "$python" ]; then
+        python=$("$environment/bin/python" -c 'import platform; print(platform.python_version())')
+    fi
+    echo "# python $python"
     "$uv" pip list --quiet --format freeze --python "$environment/bin/python" >"$work/installed"
     if [ -d "$environment/conda-meta" ]; then
         "$environment/bin/python" - "$environment" "$work/installed" <<'END'
@@ -182,3 +187,8 @@ if [ -d "$packages/conda" ]; then make_conda_environment; fi
 make_environment
 install_packages
 write_lock >/opt/aml/environment.lock
+# Told as well, since reading a file out of an image takes a container. image.py counts the lines,
+# for builders cut long outputs short.
+say lock
+cat /opt/aml/environment.lock
+say "end of lock, $(grep -c "" /opt/aml/environment.lock) lines"

@@ -86,6 +86,10 @@ class Narrator:
             if _TOLD_OF_UV.match(line):
                 self._site.progress(max(self._number - 1, 0), self._total, line.strip())
 
+    def said(self) -> list[str]:
+        """What the steps said, one step after the other."""
+        return [line for step in self._steps.values() for line in step.said]
+
     def failure(self, words: str = "") -> BuildFailed:
         """What went wrong, by what was heard; ``words`` are the builder's last."""
         step = self._steps.get(self._now if self._failed is None else self._failed, _Step())
@@ -103,8 +107,10 @@ class Narrator:
         return self._steps.setdefault(self._now, _Step())
 
 
-def build(order: Order, engine: Engine, site: Site, command: BuildCommand | None) -> None:
-    """Build the image; its tag is there afterwards. BuildFailed when a step fails.
+def build(order: Order, engine: Engine, site: Site, command: BuildCommand | None) -> list[str]:
+    """Build the image, and what its steps said: nothing of those that the builder remembers.
+
+    Its tag is there afterwards. BuildFailed when a step fails.
 
     Whatever ends this process ends the build: the command with it, or the connection.
     """
@@ -114,6 +120,7 @@ def build(order: Order, engine: Engine, site: Site, command: BuildCommand | None
             _by_buildkit(order, site, command, narrator)
         else:
             _by_engine(order, engine, site, narrator)
+        return narrator.said()
     except BuildFailed as error:
         if any(words in error.said for words in _GONE) or not engine.is_alive():
             raise BuildError(

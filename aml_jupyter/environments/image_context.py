@@ -61,7 +61,7 @@ def write(recipe: Recipe, site: Site, *, by_buildkit: bool) -> Context:
     packages = folder / PACKAGES
     shutil.rmtree(folder, ignore_errors=True)
     packages.mkdir(parents=True)
-    _write_tools(folder / TOOLS)
+    _write_tools(folder / TOOLS, recipe)
     variables = uv_settings.variables(site, recipe.pip)
     flags, lines = split(recipe.pip)
     files = _Files(packages / "files", {requirement_name(line) for line in lines})
@@ -85,11 +85,12 @@ def write(recipe: Recipe, site: Site, *, by_buildkit: bool) -> Context:
     return Context(folder, there, tuple(lines))
 
 
-def _write_tools(folder: Path) -> None:
+def _write_tools(folder: Path, recipe: Recipe) -> None:
     folder.mkdir()
     here = Path(__file__).parent
     shutil.copyfile(here / "image_build.sh", folder / "build.sh")
-    shutil.copyfile(here / "by_rattler.py", folder / "by_rattler.py")
+    if recipe.conda:
+        shutil.copyfile(here / "by_rattler.py", folder / "by_rattler.py")
 
 
 def pythons(asked: str | None) -> Iterator[str]:

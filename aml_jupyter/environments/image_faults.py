@@ -18,12 +18,18 @@ _NO_NETWORK = ("dns error", "Temporary failure in name resolution", "Could not r
 def of_step(error: BuildFailed, text: str) -> BuildError:
     """A step of the user's own Dockerfile failed."""
     at = dockerfile.place(text, error.step) if error.step else ""
-    what = f"The Dockerfile fails at {at}." if at else "The image cannot be built."
+    what = f"The Dockerfile fails at {at}." if at else f"The image cannot be built{_words(error)}."
     # Words of the engine itself; those of a command in a step may mean anything.
     of_engine = "" if error.step.upper().startswith("RUN") else hint_for(error.said)
     default = "Change that step; the build's log has all that it said."
     hint = _hint(error.said) or of_engine or default
     return BuildError(what, hint, line=at, said=error.said)
+
+
+def _words(error: BuildFailed) -> str:
+    """What was said last, where no step has failed: the Dockerfile itself is not understood."""
+    last = error.said.strip().rpartition("\n")[2].rstrip(".")
+    return f": {last}" if last else ""
 
 
 def of_packages(error: BuildFailed, recipe: Recipe, lines: Sequence[str]) -> BuildError:

@@ -17,7 +17,10 @@ from aml_jupyter.job.layout import read_json, write_json
 OLDEST = (3, 8)
 """Jobs bring a helper along that needs this Python."""
 
-UNASKED = ("3.6.2", "3.8.13", "3.10.18")
+CREATED = "3.10.18"
+"""The version that v1 puts into what is made today without a word about Python."""
+
+UNASKED = ("3.6.2", "3.8.13", CREATED)
 """The versions that v1's templates put into every environment; nobody asked for them."""
 
 _CACHE = "interpreters.json"

@@ -9,11 +9,12 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from aml_jupyter.errors import ServiceException, UserErrorException
 from aml_jupyter.home import home
 from aml_jupyter.job import layout
+from aml_jupyter.spec.credentials import without_credentials
+from aml_jupyter.spec.requirements import normalised
 
 from .recipe import CONDA, IMAGE, VENV, Recipe
 
@@ -137,8 +138,8 @@ def distributions(folder: Path) -> list[str]:
             continue
         version = re.sub(r"-py\d.*$", "", version)
         url = _direct_url(folder / name)
-        normal = re.sub(r"[-_.]+", "-", package).lower()
-        lines.append(f"{normal} @ {url}" if url else f"{normal}=={version}")
+        package = normalised(package)
+        lines.append(f"{package} @ {url}" if url else f"{package}=={version}")
     return lines
 
 
@@ -147,8 +148,7 @@ def _direct_url(info: Path) -> str:
     record = layout.read_json(str(info / "direct_url.json"))
     if not isinstance(record, Mapping) or not record.get("url"):
         return ""
-    parts = urlsplit(str(record["url"]))
-    url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    url = without_credentials(str(record["url"]))
     vcs = record.get("vcs_info")
     if isinstance(vcs, Mapping):
         url = f"{vcs.get('vcs')}+{url}@{vcs.get('commit_id')}"

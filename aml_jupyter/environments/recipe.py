@@ -13,6 +13,7 @@ VENV, CONDA, IMAGE = "venv", "conda", "image"
 """The kinds: a virtual environment, a conda environment, a container image."""
 
 _FORMAT = 1
+_KEY_LENGTH = 20
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,12 @@ class Recipe:
     def key(self) -> str:
         """The name it is cached by, and the tag of its image: 20 hexadecimal digits."""
         content = json.dumps([_FORMAT, self.to_json()], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:20]
+        return hashlib.sha256(content.encode()).hexdigest()[:_KEY_LENGTH]
+
+    @property
+    def adds_packages(self) -> bool:
+        """Whether there is more in it than in the image that it starts from."""
+        return bool(self.pip or self.conda or self.python)
 
     def to_json(self) -> dict[str, object]:
         """The fields that say something."""
@@ -61,6 +67,11 @@ class Recipe:
                 "It was written by another version of aml-jupyter; submit the run again.",
             )
         return cls(**{name: _frozen(value) for name, value in record.items()})  # type: ignore[arg-type]
+
+
+def is_key(name: str) -> bool:
+    """Whether a recipe may have that key."""
+    return len(name) == _KEY_LENGTH and set(name) <= set("0123456789abcdef")
 
 
 def _frozen(value: object) -> object:

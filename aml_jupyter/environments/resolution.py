@@ -24,8 +24,6 @@ PYTHON_IN_IMAGE = "/opt/aml/env/bin/python"
 IMAGE_NAME = "aml-env"
 GPU_IMAGE = "nvidia/cuda:12.4.1-runtime-ubuntu22.04"
 
-# v1 puts one of its own images into every environment, so these ask for nothing.
-_IMAGES_OF_V1 = "mcr.microsoft.com/azureml/"
 _PYTHON_IMAGE = "python:"
 _GPU_WORDS = ("cuda", "gpu")
 # Those that have images which are still cared for, newest first.
@@ -53,6 +51,12 @@ class ResolvedEnvironment:
     secrets: Mapping[str, object] = field(default_factory=dict, repr=False)
     options: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def notes(self) -> list[str]:
+        """What is otherwise than asked, from ``facts``."""
+        said = self.facts.get("notes")
+        return list(map(str, said)) if isinstance(said, (list, tuple)) else []
+
 
 def resolve(
     environment: Environment | None = None,
@@ -74,7 +78,7 @@ def resolve(
         resolved = _on_bare_process(environment, default_interpreter)
     facts: dict[str, object] = {"name": environment.name, "version": environment.version}
     facts["kind"] = resolved.kind
-    notes = [*environment.notes, *_texts(resolved.facts.get("notes"))]
+    notes = [*environment.notes, *resolved.notes]
     facts.update(resolved.facts, **({"notes": notes} if notes else {}))
     variables = process_variables(environment.environment_variables)
     return replace(resolved, environment_variables=variables, facts=facts)
@@ -87,6 +91,8 @@ def _on_bare_process(environment: Environment, default_interpreter: str) -> Reso
     if not _asks_for_packages(environment):
         return _as_it_is(SUBMITTER, interpreter.find("python", default_interpreter))
     wishes = Wishes.of(environment.python.conda_dependencies)
+    if wishes.python == interpreter.CREATED and not wishes.conda:
+        wishes.python = None  # what cells send and bring back is pickled by the submitter's own
     own = interpreter.version_of(interpreter.find("python", default_interpreter))
     recipe = Recipe(
         kind=CONDA if wishes.conda else VENV,
@@ -135,11 +141,10 @@ def _in_container(
     own = interpreter.version_of(interpreter.find("python", default_interpreter))
     base, notes = _base_image(environment, wishes.python, own, base_image)
     recipe, options = _image_recipe(environment, wishes, base)
-    adds = bool(recipe.pip or recipe.conda or recipe.python)
-    is_made = adds or recipe.dockerfile is not None
+    is_made = recipe.adds_packages or recipe.dockerfile is not None
     return ResolvedEnvironment(
         IMAGE,
-        PYTHON_IN_IMAGE if adds else python.interpreter_path or "python",
+        PYTHON_IN_IMAGE if recipe.adds_packages else python.interpreter_path or "python",
         facts=_facts(recipe, wishes, recipe.python or "", notes),
         recipe=recipe,
         image=f"{IMAGE_NAME}:{recipe.key}" if is_made else recipe.base,
@@ -176,7 +181,7 @@ def _base_image(
     if docker.base_dockerfile is not None or docker.build_context is not None:
         return None, []
     asked = docker.base_image
-    if asked and not asked.startswith(_IMAGES_OF_V1):
+    if asked and docker.has_own_image:
         address = docker.base_image_registry.address
         whole = not address or asked.startswith(f"{address}/")
         return asked if whole else f"{address}/{asked}", []
@@ -250,23 +255,18 @@ def _facts(recipe: Recipe, wishes: Wishes, python: str, notes: Sequence[str]) ->
     return {name: value for name, value in found.items() if value}
 
 
-def _texts(value: object) -> list[str]:
-    return list(map(str, value)) if isinstance(value, (list, tuple)) else []
-
-
 def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
 def _refuse_image(environment: Environment) -> None:
     docker = environment.docker
-    image = docker.base_image or ""
     if docker.base_dockerfile is not None:
         what, drop = "a Dockerfile", "env.docker.base_dockerfile = None"
     elif docker.build_context is not None:
         what, drop = "a Docker build context", "env.docker.build_context = None"
-    elif image and not image.startswith(_IMAGES_OF_V1):
-        what, drop = f"the image {image}", "env.docker.base_image = None"
+    elif docker.has_own_image:
+        what, drop = f"the image {docker.base_image}", "env.docker.base_image = None"
     else:
         return
     raise RunConfigurationException(

@@ -15,9 +15,14 @@ from .recipe import Recipe
 NO_DEPS = "--no-deps"
 """Among the options of a recipe: install nothing but what is named."""
 
+REQUIRE_HASHES = "--require-hashes"
+"""Among the flags for uv: install nothing that is not what its hash says."""
+_HASH = re.compile(r"\s--hash[=\s]")
+
 # Options that pip takes from a requirements file, or people put there, and uv only elsewhere.
 _FOR_COMMAND_LINE: Mapping[str, Sequence[str]] = {
     NO_DEPS: [NO_DEPS],
+    REQUIRE_HASHES: [REQUIRE_HASHES],
     "--pre": ["--prerelease", "allow"],
     "--trusted-host": ["--allow-insecure-host"],
     "--no-build-isolation": ["--no-build-isolation"],
@@ -164,6 +169,9 @@ def split(lines: Sequence[str]) -> tuple[list[str], list[str]]:
             flags += [*_FOR_COMMAND_LINE[option], *filter(None, [value.strip()])]
         elif not _MEANINGLESS.fullmatch(line.strip()):
             kept.append(line)
+    if REQUIRE_HASHES not in flags and any(_HASH.search(line) for line in kept):
+        # As pip has it, one hash asks for all; uv by itself lets one without a version pass.
+        flags.append(REQUIRE_HASHES)
     return flags, kept
 
 

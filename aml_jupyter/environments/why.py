@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aml_jupyter.errors import ServiceException
 from aml_jupyter.job import layout
+from aml_jupyter.spec.requirements import normalised
 
 from .recipe import Recipe
 from .shelf import root
@@ -108,7 +109,7 @@ def _name(entry: str) -> str:
     if entry.startswith("-"):
         return re.split(r"[\s=]", entry, maxsplit=1)[0]
     found = _NAME.match(entry.rpartition("::")[2])
-    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else entry
+    return normalised(found[0]) if found else entry
 
 
 def _path(name: str) -> Path:

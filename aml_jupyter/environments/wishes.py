@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from aml_jupyter.errors import RunConfigurationException
 from aml_jupyter.spec import CondaDependencies
+from aml_jupyter.spec.credentials import without_channel_token
 from aml_jupyter.spec.requirements import read_requirements
 
 from .venv import requirement_name
@@ -19,7 +20,6 @@ from .venv import requirement_name
 _OURS = re.compile(r"azureml(-.*)?")
 _CONDA = re.compile(r"(?:[^\s:]+::)?(?P<name>[^\s=<>!~\[]+)\s*(?P<version>.*)")
 _CREDENTIALS = re.compile(r"(?P<scheme>(?:\w+\+)?https?://)(?P<who>[^\s/@]+)@(?P<host>[^\s/:]+)")
-_CHANNEL_TOKEN = re.compile(r"(://[^\s/]+)/t/[^\s/]+")
 _OPTION = re.compile(r"(?P<option>--?[A-Za-z][\w-]*)(?:\s*=\s*|\s+)(?P<value>\S.*)")
 _LOCAL_OPTIONS = frozenset(("-f", "--find-links", "-c", "--constraint", "-e", "--editable"))
 _INCLUDE = frozenset(("-r", "--requirement"))
@@ -157,7 +157,7 @@ class Wishes:
             )
 
     def _channel(self, channel: str) -> str:
-        clean = _CHANNEL_TOKEN.sub(r"\1", self._without_credentials(channel))
+        clean = without_channel_token(self._without_credentials(channel))
         if clean != channel:
             self.channel_urls[clean] = channel
         return clean
@@ -169,7 +169,13 @@ def python_version(text: str) -> str | None:
     version = re.sub(r"^[=\s]+(?=[\d<>!~])", "", text.strip())
     if re.search(r"[<>!~,|]", version):
         return re.sub(r"\s+", "", version)
-    return re.split(r"[=\s]", version)[0].removesuffix(".*") or None
+    first = re.split(r"[=\s]", version.lstrip("= "))[0].removesuffix(".*")
+    if first and not first[0].isdigit():
+        raise RunConfigurationException(
+            f"The environment asks for Python {first!r}, which is no version.",
+            "Write one such as python=3.11, or a range such as python>=3.10,<3.13.",
+        )
+    return first or None
 
 
 def digest(path: str) -> str:

@@ -310,7 +310,8 @@ class BuildView:
         inner += "".join(f'<div style="{FAINT}">{escaped(line)}</div>' for line in why)
         inner += _bar(look) if bar else ""
         if log:
-            style = f"{MONO};white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0 0;{FAINT}"
+            wrapped = "white-space:pre-wrap;overflow-wrap:anywhere;word-break:normal"
+            style = f"{MONO};{wrapped};margin:4px 0 0;{FAINT}"
             inner += f'<pre style="{style}">{escaped(chr(10).join(log))}</pre>'
         return {"text/plain": "\n".join(text), "text/html": f"<div>{inner}</div>"}
 
@@ -319,7 +320,8 @@ class BuildView:
 
     def _log(self, look: Look) -> list[str]:
         lines = self._build.tail(_TAIL_OF_FAILED if look.error else _TAIL)
-        return [plain(line) for line in lines]
+        said_above = [f"  {line}" for line in look.why]
+        return [plain(line) for line in lines if line not in said_above]
 
     def _head(self, look: Look) -> str:
         from ..workspace.env_facts import shown_size
@@ -334,7 +336,8 @@ class BuildView:
             return f"✔ {name} needs no build: {build.result}"
         if built is None or build.had_nothing_to_do:
             return f"✔ {name} is built already: {build.result}"
-        size = f"{len(built.packages)} packages"
+        count = len(built.packages)
+        size = f"{count} package{'' if count == 1 else 's'}"
         # An image's size is known a bit later.
         size += f", {shown_size(built.size)}" if built.size else ""
         return f"✔ {name} is ready, built in {built.seconds:.1f} s ({size}): {build.result}"

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AmlError
+from ..job import layout
 from . import run_files
 from .answers import Answers
 from .chart_grid import ChartGrid, Source
@@ -37,6 +38,7 @@ _TAB_EVERY = 1.0
 _CHILDREN_EVERY = 2.0
 _MOST_CHILDREN = 20
 _CHARTS_A_LOOK = 12
+_READING_AT_END = 2.0
 _FROM_BROWSER = ("tab", "shown", "beat", "hosted", "options")
 
 
@@ -108,6 +110,8 @@ class LiveView:
         else:
             self._look()
         if self._is_complete():
+            if not looking:
+                self._read_to_end()
             self._store()
             return None
         if self._panel.hosted and time.monotonic() > self._stored_at + _STORE_EVERY:
@@ -122,6 +126,16 @@ class LiveView:
         read = all(watch.metrics.progress >= 1 for watch in self._everyone())
         drawn = not self._grid.is_behind
         return read and drawn and self._log.caught_up and not self._news
+
+    def _read_to_end(self) -> None:
+        """Take in what came while nobody looked, for the stored forms; within bounds."""
+        self._find_logs()
+        while self._log.look():
+            pass
+        give_up = time.monotonic() + _READING_AT_END
+        for watch in self._watches:
+            while watch.read_metrics() and time.monotonic() < give_up:
+                pass
 
     def _store(self) -> None:
         """Let the notebook hold the state of now, for when there is no kernel."""
@@ -160,7 +174,8 @@ class LiveView:
         self._heads: list[Head] = []
         self._stored = None
         self._answers = Answers(self._watches)
-        self._log = self._log_of(runs[0])
+        self._logs = run_files.logs(runs[0].folder)
+        self._log = LogWindow(runs[0].folder, (self._logs or [layout.DRIVER_LOG])[0])
         self._chose_log = False
         self._next: dict[str, float] = {}
         self._sent: dict[str, Any] = {}
@@ -175,10 +190,6 @@ class LiveView:
         self._panel.log = {**self._log.whole(), "files": self._files()}
         self._draw()
 
-    def _log_of(self, run: Run, name: str | None = None) -> LogWindow:
-        names = run_files.logs(run.folder)
-        return LogWindow(run.folder, name or (names or ["azureml-logs/70_driver_log.txt"])[0])
-
     def _tabs(self) -> list[str]:
         tabs = ["overview", "log", "system", "files", "facts"]
         if self._children:
@@ -191,7 +202,7 @@ class LiveView:
     # Looking and sending
 
     def _render(self) -> None:
-        self._turn_to_telling_log()
+        self._find_logs()
         self._news = self._log.look()
         self._look()
         self._find_children()
@@ -252,14 +263,14 @@ class LiveView:
                 self._panel.log = {**self._log.whole(ended), "files": self._files()}
             return
         piece = self._log.piece(ended)
-        files = self._files() if self._is_due("logs", _TAB_EVERY) else self._sent.get("logs", [])
+        files = self._files()
         if piece is None and (files, ended) == (self._sent.get("logs"), self._sent.get("ended")):
             return
         self._sent |= {"logs": files, "ended": ended}
         self._panel.tell("log", {**(piece or self._log.nothing(ended)), "files": files})
 
     def _files(self) -> list[str]:
-        return [clean(name) for name in run_files.logs(self._runs[0].folder)]
+        return [clean(name) for name in self._logs]
 
     def _send_tab(self) -> None:
         """What the open tab shows, where it changes by itself."""
@@ -340,22 +351,24 @@ class LiveView:
         self._look_soon()
 
     def _on_log(self, asked: Mapping[str, Any]) -> None:
-        self._chose_log = self._ready = True
-        self._turn_to_log(self._answers.log_name(asked))
-
-    def _turn_to_log(self, name: str) -> None:
-        self._log = self._log_of(self._runs[0], name)
+        self._chose_log = True
+        folder = self._runs[0].folder
+        self._logs = run_files.logs(folder)
+        self._log = LogWindow(folder, self._answers.log_name(asked))
         self._log.look()
-        if self._ready:
-            self._on_ready({})
+        self._on_ready({})
 
-    def _turn_to_telling_log(self) -> None:
+    def _find_logs(self) -> None:
         """While an environment is built, show how; then the job's log; a chosen one stays."""
-        if self._chose_log or not self._is_due("which log", _TAB_EVERY):
+        ended = self._watches[0].finished
+        # Once more at the end: a short job has said all of it since the last look.
+        late = ended and not self._sent.get("found logs")
+        if not (late or self._is_due("logs", _TAB_EVERY)):
             return
-        name = next(iter(run_files.logs(self._runs[0].folder)), self._log.name)
-        if name != self._log.name:
-            self._turn_to_log(name)
+        self._sent["found logs"] = ended
+        self._logs = run_files.logs(self._runs[0].folder)
+        if self._logs and not self._chose_log and self._logs[0] != self._log.name:
+            self._log = LogWindow(self._runs[0].folder, self._logs[0])
 
     def _on_cancel(self, asked: Mapping[str, Any]) -> None:
         for run in self._runs:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..workspace import Run
 
 _DELETED = "The run was deleted."
+_SOON = 60.0
 _ON_CLUSTERS = {states.QUEUED: "Scaling", states.FINALIZING: "Post-processing"}
 """What v1 calls these stages of a run on an AmlCompute target."""
 
@@ -181,24 +182,40 @@ def _note(facts: events.Facts) -> str:
 
 def _progress(facts: events.Facts) -> Progress | None:
     said = facts.progress
-    if not said or said.get("stage") != facts.status:
+    # A run is Preparing twice: while its environment is built, and while its files are laid out.
+    if not said or said.get("stage") != facts.status or said["t"] < facts.since:
         return None
     done, total = said.get("done"), said.get("total")
     part = float(done) / float(total) if isinstance(done, (int, float)) and total else None
-    return Progress(str(said.get("text") or ""), part, None)
+    text = str(said.get("text") or "")
+    return Progress(f"Environment: {text}" if _awaits_environment(facts) else text, part, None)
+
+
+def _awaits_environment(facts: events.Facts) -> bool:
+    """Whether its environment is being built, which comes before a run is Queued."""
+    passed = {state for state, _ in facts.stages}
+    return facts.status == states.PREPARING and states.QUEUED not in passed
 
 
 def _turn(run: Run) -> Progress | None:
-    """Where in line a run is, why it waits, and when its turn will probably be."""
+    """Why a run waits, its place in the queue, and when its turn will probably be."""
     from ..workspace.queue_view import position_of
 
     place = position_of(run.id, run.folder)
     if place is None:
         return None
-    words = [f"{place.position}. in line", place.why]
-    if place.expected:
-        words.append(f"expected at about {time.strftime('%H:%M', time.localtime(place.expected))}")
-    return Progress("; ".join(filter(None, words)), None, None)
+    starts = _start_in_words(place.expected) if place.expected else ""
+    words = " · ".join(filter(None, [place.why, f"no. {place.position} in the queue", starts]))
+    return Progress(words[:1].upper() + words[1:], None, None)
+
+
+def _start_in_words(expected: float) -> str:
+    """When a run will probably start, in words that stay as they are for a while."""
+    now, then = time.localtime(), time.localtime(expected)
+    if expected < time.time() + _SOON:
+        return "starts soon"
+    day = "" if now.tm_yday == then.tm_yday else time.strftime("%a ", then)
+    return f"starts at about {day}{time.strftime('%H:%M', then)}"
 
 
 def _message(error: Any) -> str:

@@ -14,7 +14,7 @@ from ..home import Home
 from ..job import layout, process, states
 from ..spec import RunRequest
 from .forecast import Coming, Durations, Going, forecast
-from .leases import Gpu, Lease, Machine, Wish
+from .leases import Lease, Machine, Wish
 
 BOARD, DURATIONS = "board.json", "durations.json"
 FORMAT = 1
@@ -85,7 +85,7 @@ class Board:
 
     def __init__(self, home: Home) -> None:
         self.durations = Durations(home.state / DURATIONS)
-        self._path = str(home.state / BOARD)
+        self._path = str(path_of(home))
         self._runner = process.identity()
         self._shown: tuple[Any, ...] = ()
         self._loads: Mapping[int, float | None] = {}
@@ -218,21 +218,10 @@ def _machine_to_json(machine: Machine, loads: Mapping[int, float | None]) -> dic
 
 def read(home: Home) -> dict[str, Any] | None:
     """What was last published; None when nothing was that can be understood."""
-    content = layout.read_json(str(home.state / BOARD))
+    content = layout.read_json(str(path_of(home)))
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         return None
     return content
-
-
-def machine_on(board: Mapping[str, Any]) -> Machine:
-    """The machine as the runner saw it."""
-    said = board["machine"]
-    gpus = said["gpus"]
-    found = None if gpus is None else tuple(Gpu(*map(gpu.get, _GPU_FIELDS)) for gpu in gpus)
-    return Machine(found, said["cpus"], said["memory"], said["hidden"], said["trouble"])
-
-
-_GPU_FIELDS = ("index", "uuid", "memory_total", "foreign_memory", "foreign_compute")
 
 
 def is_current(board: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..spec import ALL_GPUS, Resources
+from ..spec.words import shown_bytes as shown_bytes
 
 FOREIGN_USE = 256 << 20
 """Bytes of a GPU's memory that processes of others may hold while it still counts as free."""
@@ -432,12 +433,3 @@ def _counted(count: int, what: str) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.3g}"
-
-
-def shown_bytes(size: float) -> str:
-    """Bytes as people ask for them: by 1024."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.3g} {unit}"
-        size /= 1024
-    return f"{size:.3g} TiB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from aml_jupyter.errors import TrainingException
@@ -11,7 +12,7 @@ from .configurations import MpiConfiguration, PyTorchConfiguration, TensorflowCo
 Configuration = MpiConfiguration | PyTorchConfiguration | TensorflowConfiguration
 
 
-class Backend:
+class Backend(ABC):
     """A way for processes to find each other, and the estimators that can use it."""
 
     name: ClassVar[str]
@@ -26,9 +27,9 @@ class Backend:
                 f"Use {' or '.join(map(repr, able))}." if able else "It is one process always.",
             )
 
+    @abstractmethod
     def configuration(self, node_count: int) -> Configuration | None:
         """What it sets in a run configuration; None where it comes to one plain process."""
-        raise NotImplementedError
 
 
 class Mpi(Backend):
@@ -62,26 +63,28 @@ class ParameterServer(Backend):
         return TensorflowConfiguration(self.worker_count, self.parameter_server_count)
 
 
-class Gloo(Backend):
+class _OfPyTorch(Backend):
+    """torch.distributed, with a process on each node."""
+
+    estimators = ("PyTorch",)
+
+    def configuration(self, node_count: int) -> Configuration | None:
+        """What it sets in a run configuration; None where it comes to one plain process."""
+        if node_count == 1:
+            return None
+        return PyTorchConfiguration(self.name.capitalize(), node_count, node_count)
+
+
+class Gloo(_OfPyTorch):
     """torch.distributed over Gloo, with a process on each node."""
 
     name = "gloo"
-    estimators = ("PyTorch",)
-
-    def configuration(self, node_count: int) -> Configuration | None:
-        """What it sets in a run configuration; None where it comes to one plain process."""
-        return PyTorchConfiguration("Gloo", node_count, node_count) if node_count > 1 else None
 
 
-class Nccl(Backend):
+class Nccl(_OfPyTorch):
     """torch.distributed over NCCL, with a process on each node."""
 
     name = "nccl"
-    estimators = ("PyTorch",)
-
-    def configuration(self, node_count: int) -> Configuration | None:
-        """What it sets in a run configuration; None where it comes to one plain process."""
-        return PyTorchConfiguration("Nccl", node_count, node_count) if node_count > 1 else None
 
 
 _BACKENDS: tuple[type[Backend], ...] = (Mpi, ParameterServer, Gloo, Nccl)

@@ -19,7 +19,6 @@ from .fields import Section, as_mapping, keys, plain, shown
 from .registry import BuildDetails, EnvironmentRegistry, HasEnvironments
 from .requirements import read_requirements
 from .sections import (
-    IMAGES_OF_V1,
     ContainerRegistry,
     DatabricksSection,
     DockerSection,
@@ -322,13 +321,7 @@ class Environment(Section):
 
     def needs_image(self) -> bool:
         """Whether only a container will do: it names an image of its own, or a Dockerfile."""
-        image = self.docker.base_image or ""
-        return (
-            self.docker.enabled
-            or self.docker.base_dockerfile is not None
-            or self.docker.build_context is not None
-            or bool(image and not image.startswith(IMAGES_OF_V1))
-        )
+        return self.docker.enabled or self.docker.has_own_image
 
     def is_default(self) -> bool:
         """Whether it is what one gets without asking for any interpreter, package or image."""
@@ -458,6 +451,8 @@ def _conda_file(path: str | os.PathLike[str]) -> CondaDependencies:
 
 
 def _pip_file(path: str | os.PathLike[str], pip_version: str | None) -> CondaDependencies:
-    conda = CondaDependencies.create(pip_packages=read_requirements(path), pin_sdk_version=False)
+    conda = CondaDependencies.create()
+    # Lines for one package under different markers are not instead of each other.
+    conda.set_pip_requirements(read_requirements(path))
     conda.add_conda_package(f"pip=={pip_version}" if pip_version else "pip")
     return conda

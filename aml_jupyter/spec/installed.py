@@ -14,7 +14,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from .conda import CondaDependencies
-from .requirements import pip_name, without_credentials
+from .credentials import without_channel_token, without_credentials
+from .requirements import pip_name
 
 # Our own package travels with every job, and pip is no part of what a script imports.
 _NOT_NEEDED = ("aml-jupyter", "pip")
@@ -133,7 +134,7 @@ def _channel(record: dict[str, object]) -> str:
     if parts.hostname in ("conda.anaconda.org", "repo.anaconda.com"):
         path = parts.path.strip("/")
         return "defaults" if path.startswith("pkgs/") else path
-    return without_credentials(address)
+    return without_channel_token(without_credentials(address))
 
 
 def _of_pip(found: Iterable[Distribution]) -> tuple[list[str], tuple[str, ...]]:

@@ -1,7 +1,8 @@
-"""Lines of a pip requirements file: read, named, merged, and what in them is a secret."""
+"""Lines of a pip requirements file: read, named, merged."""
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterable
@@ -14,18 +15,18 @@ _REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[(?P<extras>[^\]]*)\])?"
     r"\s*\(?(?P<versions>(?:[<>=!~][^;()@]*)?)\)?\s*(?:;\s*(?P<marker>.*))?"
 )
-# A user alone is a secret only where a token can stand in its place; `${TOKEN}` is none, since
-# pip and uv put the variable's value there when they need it.
-_PASSWORD = re.compile(r"(://[^\s/@:]*:)(?!\$\{\w+\}@)[^\s/@]+@")
-_TOKEN = re.compile(r"(https?://)(?!\$\{\w+\}@)[^\s/@:]+@")
-# What Anaconda's servers take as a password stands in the path.
-_CONDA_TOKEN = re.compile(r"(://[^\s/]+/t/)[^\s/]+")
+_BESIDE = re.compile(r"(?P<option>-c|--constraint|-f|--find-links)[\s=]*(?P<value>[^\s-].*)")
 
 
 def pip_name(entry: str) -> str:
     """The package's name as pip compares it; links and options stand for themselves."""
     found = _PIP_NAME.match(entry.strip())
-    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else entry.strip()
+    return normalised(found[0]) if found else entry.strip()
+
+
+def normalised(name: str) -> str:
+    """A package's name in the one form that all its spellings have in common."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def merged(requirements: Iterable[str]) -> list[str]:
@@ -50,18 +51,6 @@ def merged(requirements: Iterable[str]) -> list[str]:
     ]
 
 
-def masked_credentials(text: str) -> str:
-    """``text`` with ``***`` for every password and token in the addresses in it."""
-    for secret, shown in ((_PASSWORD, r"\1***@"), (_TOKEN, r"\1***@"), (_CONDA_TOKEN, r"\1***")):
-        text = secret.sub(shown, text)
-    return text
-
-
-def without_credentials(url: str) -> str:
-    """The address without user, password and token: others put in their own."""
-    return re.sub(r"(://[^\s/]+)/t/[^\s/]+", r"\1", re.sub(r"(://)[^\s/@]+@", r"\1", url))
-
-
 def read_requirements(path: str | os.PathLike[str]) -> list[str]:
     """The entries of a pip requirements file; files that it includes with ``-r`` are followed."""
     return _read_requirements(os.path.abspath(os.fspath(path)), ())
@@ -70,13 +59,7 @@ def read_requirements(path: str | os.PathLike[str]) -> list[str]:
 def _read_requirements(path: str, within: tuple[str, ...]) -> list[str]:
     if path in within:
         raise UserErrorException(f"{path} includes itself.", "Remove its `-r` line.")
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserErrorException(
-            f"The pip requirements file {path} cannot be read: {error}.", "Check the name."
-        ) from error
+    text = _text_of(path)
     entries: list[str] = []
     for line in text.replace("\\\n", " ").splitlines():
         # As pip has it: a comment starts the line or follows a blank (URLs may hold a #).
@@ -86,8 +69,34 @@ def _read_requirements(path: str, within: tuple[str, ...]) -> list[str]:
             below = os.path.join(os.path.dirname(path), include[1])
             entries += _read_requirements(os.path.abspath(below), (*within, path))
         elif entry:
-            entries.append(entry)
+            entries.append(_beside(path, entry))
     return entries
+
+
+def _text_of(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+        # Editors and shells of Windows begin a file with a mark of its encoding.
+        marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if marked else "utf-8-sig").replace("\r\n", "\n")
+    except OSError as error:
+        raise UserErrorException(
+            f"The pip requirements file {path} cannot be read: {error.strerror}.", "Check the name."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserErrorException(
+            f"The pip requirements file {path} is no text in UTF-8: {error}.", "Save it as UTF-8."
+        ) from error
+
+
+def _beside(path: str, entry: str) -> str:
+    """The entry; what pip looks for beside the file that names it is an absolute path."""
+    found = _BESIDE.fullmatch(entry)
+    if found is None:
+        return entry
+    below = os.path.abspath(os.path.join(os.path.dirname(path), found["value"]))
+    return f"{found['option']} {below}" if os.path.exists(below) else entry
 
 
 def _split(text: str | None) -> list[str]:

@@ -125,6 +125,13 @@ class DockerSection(Section):
         set_known(self, kwargs, "gpu_support")
 
     @property
+    def has_own_image(self) -> bool:
+        """Whether an image is named that is not v1's own, or a Dockerfile; all others may do."""
+        image = self._base_image or ""
+        is_said = self._base_dockerfile is not None or self._build_context is not None
+        return is_said or bool(image and not image.startswith(IMAGES_OF_V1))
+
+    @property
     def base_image(self) -> str | None:
         """The name of the image to start from; None when a Dockerfile says it."""
         return self._base_image

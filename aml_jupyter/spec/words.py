@@ -1,14 +1,18 @@
-"""Small words: what people write on command lines and in magics, and names that mean secrets."""
+"""Small words: what people write and read of sizes and times, and names that mean secrets."""
 
 from __future__ import annotations
 
+import difflib
 import re
+import time
+from collections.abc import Iterable
 
 HIDDEN = "•••"
 """Stands where a secret would."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?")
 _SECRET = re.compile(
     r"(^|_)(token|password|passwd|pwd|secret|secrets|api_?key|access_?key|credentials?)($|_)", re.I
@@ -42,6 +46,49 @@ def parse_tag(text: str) -> tuple[str, str]:
     if not equals or not key:
         raise ValueError("write it as key=value")
     return key, value
+
+
+def shown_bytes(size: float) -> str:
+    """Bytes as people ask for them: by 1024."""
+    return _shown_by(1024, size, ("B", "KiB", "MiB", "GiB", "TiB"))
+
+
+def shown_size(size: float) -> str:
+    """The size of files and folders for people: by 1000."""
+    return _shown_by(1000, size, ("B", "kB", "MB", "GB", "TB"))
+
+
+def _shown_by(step: int, size: float, units: tuple[str, ...]) -> str:
+    unit = 0
+    while size >= step and unit < len(units) - 1:
+        size, unit = size / step, unit + 1
+    # Whole from 999.5 on, where three digits would be written as 1e+03.
+    is_whole = not unit or size >= 999.5
+    return f"{size:.0f} {units[unit]}" if is_whole else f"{size:.3g} {units[unit]}"
+
+
+def shown_age(when: float | None) -> str:
+    """The time since then, in one unit; empty for None."""
+    if when is None:
+        return ""
+    seconds = max(0.0, time.time() - when)
+    for size, unit in _AGES:
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def meant(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """A hint that names the likeliest of the known words; empty when none is like it."""
+    close = difflib.get_close_matches(word, sorted(set(known)), 2, likeness)
+    return f"Did you mean {' or '.join(close)}?" if close else ""
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """A hint that names the likeliest of the known words, or all of them."""
+    names = sorted(set(known))
+    everything = f"There are: {', '.join(names)}." if names else "There are none."
+    return meant(word, names) or everything
 
 
 def looks_secret(name: str) -> bool:

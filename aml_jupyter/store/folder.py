@@ -196,6 +196,18 @@ def locked(path: Path) -> Iterator[int]:
         os.close(file)
 
 
+def bytes_below(folder: str | os.PathLike[str]) -> int:
+    """The room that all in a folder takes on the disk."""
+    total = 0
+    for place, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total
+
+
 def _name_for(project: Path) -> str:
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", project.name).strip("-_")[:33]
     return name if len(name) >= 3 else "workspace"

@@ -18,6 +18,8 @@ import weakref
 from pathlib import Path
 from typing import IO
 
+from ..spec.credentials import without_credentials
+
 TIMEOUT = 5.0
 """Seconds after which git is given up on (a work tree on a slow network, say)."""
 
@@ -90,16 +92,6 @@ def is_in_work_tree(directory: str | Path) -> bool:
     """True if the folder or one above it holds ``.git``."""
     folder = Path(os.path.realpath(directory))
     return any((above / ".git").exists() for above in (folder, *folder.parents))
-
-
-def without_credentials(url: str) -> str:
-    """The address without user and password; over ssh the user is part of it and stays."""
-    match = re.match(r"((?:\w+::)?([\w+.-]+)://)([^/]*)@(.*)", url, re.DOTALL)
-    if not match:
-        return url
-    start, scheme, who, rest = match.groups()
-    user = who.split(":")[0]
-    return f"{start}{user}@{rest}" if "ssh" in scheme and user else f"{start}{rest}"
 
 
 def without_credentials_inside(text: str) -> str:

@@ -7,7 +7,6 @@ stay; whoever edits, holds the lock (:meth:`WorkspaceFolder.edit_targets`).
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 
 from ..errors import UserErrorException
 from ..job import layout
+from ..spec.words import near
 
 FILE_NAME = "targets.yaml"
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -81,15 +81,6 @@ class Entry:
         line = self.lines.get(key) or self.lines.get("")
         place = f"{FILE_NAME}, line {line}" if line else f"target {self.name}"
         return UserErrorException(f"{place}: {message}.", hint[:1].upper() + hint[1:])
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """A hint that names the likeliest of the known words, or all of them."""
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, 2, 0.6)
-    if close:
-        return f"Did you mean {' or '.join(close)}?"
-    return f"There are: {', '.join(names)}." if names else "There are none."
 
 
 def read_entries(path: Path) -> dict[str, Entry]:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from ..backends.readers import texts
 from ..errors import ComputeTargetException
 from ..job import states
 from ..store import Query, RunSummary
 from . import compute
 from .compute_target import ComputeTarget, TargetConfiguration
 from .pool_nodes import Nodes, nodes_of
-from .run import _summary_matches
-from .target_settings import IDLE_SECONDS, MAX_NODES, POOL, texts
+from .run import matches
+from .target_settings import IDLE_SECONDS, MAX_NODES, POOL
 from .vm_sizes import SIZES
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class AmlCompute(ComputeTarget):
         """The runs on it that have not ended, newest first; ``status`` is for those in one."""
         for summary in self._going_on():
             wanted = status is None or summary.status == status
-            if wanted and _summary_matches(summary, type, tags, properties):
+            if wanted and matches(summary, type, tags, properties):
                 yield self.workspace.get_run(summary.id)
 
     def get(self) -> dict[str, Any]:

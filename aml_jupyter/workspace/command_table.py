@@ -6,12 +6,12 @@ Magics are made of them, and what `aml` and the magics have in common. A mistake
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import UserErrorException
+from ..spec.words import meant
 
 
 @dataclass(frozen=True)
@@ -171,12 +171,10 @@ class Command:
             values[option.key] = read
 
     def _unknown(self, flag: str) -> UserErrorException:
-        close = difflib.get_close_matches(flag, list(self.flags()), 2, 0.65)
         message = f"{self.name} has no option {flag}."
-        if close:
-            hint = f"Did you mean {' or '.join(close)}?"
-        else:
-            hint = f"It has {', '.join(o.names[-1] for o in self.options)}." if self.options else ""
+        hint = meant(flag, self.flags(), likeness=0.65)
+        if not hint and self.options:
+            hint = f"It has {', '.join(o.names[-1] for o in self.options)}."
         if self.arguments:
             hint += f" Arguments for the script come after `--`: -- {flag} …"
         return UserErrorException(message, hint.strip() or f"See {self.name}? for help.")
@@ -246,8 +244,7 @@ class Group:
         if not words or words[0].startswith("-"):
             return self.commands[self.usual], words
         if words[0] not in self.commands:
-            close = difflib.get_close_matches(words[0], list(self.commands), 2, 0.6)
-            hint = f"Did you mean {' or '.join(close)}?" if close else f"It can {self._words()}."
+            hint = meant(words[0], self.commands) or f"It can {self._words()}."
             raise UserErrorException(f"{self.name} cannot {words[0]!r}.", hint)
         return self.commands[words[0]], words[1:]
 

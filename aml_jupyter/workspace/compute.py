@@ -17,9 +17,9 @@ from ..errors import AmlError, ComputeTargetException, UserErrorException
 from ..runner import machine
 from ..runner.gpus import FAKES
 from ..spec.resources import ALL_GPUS
-from ..spec.words import HIDDEN, looks_secret
+from ..spec.words import HIDDEN, looks_secret, near
 from ..store import WorkspaceFolder
-from ..store.targets import Entry, entries_of, near, with_added, with_changed, without
+from ..store.targets import Entry, entries_of, with_added, with_changed, without
 from .target_settings import MAX_NODES, POOL, kinds, options_of, settings_of
 from .vm_sizes import gpus_of
 
@@ -134,7 +134,7 @@ def read(entry: Entry) -> dict[str, object]:
         return {}  # nothing said, nothing to ask of the backend
     found = entry.read(_known(entry))
     if int(str(found.get("min_nodes", 0))) > int(str(found.get("max_nodes", MAX_NODES))):
-        raise entry.wrong("min_nodes", "min_nodes is more than max_nodes", "make it less")
+        raise entry.wrong("min_nodes", "min_nodes is more than max_nodes", "make it less.")
     return found
 
 

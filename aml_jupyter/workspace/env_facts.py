@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -14,6 +13,8 @@ from ..errors import AmlError
 from ..job.run import iso
 from ..spec import Environment
 from ..spec.words import HIDDEN, looks_secret
+from ..spec.words import shown_age as shown_age
+from ..spec.words import shown_size as shown_size
 from ..store import WorkspaceFolder
 from .compute import LOCAL, placement
 from .workspace import Workspace
@@ -26,9 +27,6 @@ COLUMNS = ("environment", "from", "state", "size", "used", "key")
 
 SHORT_KEY = 8
 """The letters of a key that lists show, and that are enough to name one."""
-
-_UNITS = ("B", "kB", "MB", "GB", "TB")
-_AGES = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 # What is built --------------------------------------------------------------------------------
@@ -357,25 +355,3 @@ def _of_ready(about: Reasons, facts: BuildFacts, options: Mapping[str, object]) 
     if not then:
         summary = summary.removesuffix(" because:") + "."
     return Reasons(about.name, about.target, about.key, False, summary, then)
-
-
-# Words ----------------------------------------------------------------------------------------
-
-
-def shown_size(size: float) -> str:
-    """A number of bytes for people."""
-    unit = 0
-    while size >= 1000 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.3g} {_UNITS[unit]}" if unit else f"{int(size)} B"
-
-
-def shown_age(when: float | None) -> str:
-    """The time since then, in one unit; empty for None."""
-    if when is None:
-        return ""
-    seconds = max(0.0, time.time() - when)
-    for size, unit in _AGES:
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return "0 s"

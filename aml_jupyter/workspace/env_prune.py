@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..backends import CONTAINERS
 from ..engine import EngineError
 from ..environments import Built, Recipe, cache
-from ..environments.recipe import IMAGE
+from ..environments.recipe import IMAGE, is_key
 from ..environments.shelf import Shelf, root
 from ..errors import AmlError
 from ..home import home
@@ -18,9 +18,9 @@ from ..job import layout
 from ..job.run import iso
 from ..runner import queue
 from ..store import WorkspaceFolder
+from ..store.folder import bytes_below
 from .compute import entries, placed
 
-_KEY_LENGTH = 20
 _MOMENT = 5.0
 
 REMAINS = "remains"
@@ -130,10 +130,10 @@ def _remains(known: set[str]) -> Iterator[Candidate]:
         return
     for name in os.listdir(root()):
         folder = root() / name
-        if name not in known and _is_key(name) and folder.is_dir():
+        if name not in known and is_key(name) and folder.is_dir():
             told = Shelf(folder).read("recipe")
             kind = f"{REMAINS} ({told.get('kind')})" if told.get("kind") else REMAINS
-            yield Candidate(name, "", kind, _bytes_below(folder), folder.stat().st_mtime)
+            yield Candidate(name, "", kind, bytes_below(folder), folder.stat().st_mtime)
 
 
 def _judged(each: Candidate, used: Mapping[str, str]) -> Candidate:
@@ -205,18 +205,3 @@ def _engines(folder: WorkspaceFolder | None) -> Iterator[Mapping[str, object]]:
         if (place.backend == CONTAINERS) and where not in seen:
             seen.append(where)
             yield place.options
-
-
-def _bytes_below(folder: os.PathLike[str]) -> int:
-    total = 0
-    for place, folders, files in os.walk(folder):
-        for name in [*folders, *files]:
-            try:
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
-            except FileNotFoundError:
-                continue
-    return total
-
-
-def _is_key(name: str) -> bool:
-    return len(name) == _KEY_LENGTH and set(name) <= set("0123456789abcdef")

@@ -27,7 +27,7 @@ from ..environments.wishes import folder_digest
 from ..errors import AmlError, UserErrorException
 from ..job import layout
 from ..spec import Environment
-from ..spec.requirements import masked_credentials
+from ..spec.credentials import masked_credentials
 from ..spec.words import looks_secret
 from ..store import WorkspaceFolder
 from ..store.folder import NAME, locked

@@ -189,7 +189,7 @@ def _shown_command(command: str) -> str:
 
 def _environment(request: RunRequest) -> dict[str, object]:
     found, job = request.environment, request.job
-    packages = found.get("packages")
+    packages, notes = found.get("packages"), found.get("notes")
     variables = job.environment_variables if job else {}
     return {
         "name": found.get("name"),
@@ -198,6 +198,7 @@ def _environment(request: RunRequest) -> dict[str, object]:
         "interpreter": job.interpreter if job else None,
         "python": found.get("python"),
         "packages": ", ".join(map(str, packages)) if isinstance(packages, list) else packages,
+        "notes": " ".join(map(str, notes)) if isinstance(notes, list) else None,
         **{f"${name}": value for name, value in variables.items()},
     }
 

@@ -43,15 +43,13 @@ class ImageBuildDetails:
         resolved, recipe = self._resolved, self._resolved.recipe
         if recipe is None or cache.find(recipe, options) is not None:
             return None
-        said = resolved.facts.get("notes")
-        notes = [*self._environment.notes, *(said if isinstance(said, list) else [])]
         return Build.begin(
             recipe,
             wanted_by=self._wanted_by,
             name=self._environment.name,
             options=options,
             secrets=resolved.secrets,
-            notes=list(dict.fromkeys(map(str, notes))),
+            notes=resolved.notes,
         )
 
     @property

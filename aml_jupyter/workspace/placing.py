@@ -17,7 +17,6 @@ from .target_settings import POOL
 
 SLOTS_VARIABLE = "AML_SLOTS"
 
-_IMAGES_OF_V1 = "mcr.microsoft.com/azureml/"
 _DEFAULT_SHM_SIZE = "2g"
 
 
@@ -103,13 +102,7 @@ def _asks_for_container(config: RunConfiguration, target_kind: str) -> bool:
     local target asking for Docker meant Docker.
     """
     asked = config.docker.use_docker or config.environment.docker.enabled
-    return _has_own_image(config) if target_kind == POOL else asked
-
-
-def _has_own_image(config: RunConfiguration) -> bool:
-    docker = config.environment.docker
-    own = bool(docker.base_image) and not str(docker.base_image).startswith(_IMAGES_OF_V1)
-    return own or docker.base_dockerfile is not None or docker.build_context is not None
+    return config.environment.docker.has_own_image if target_kind == POOL else asked
 
 
 def _docker_options(config: RunConfiguration) -> dict[str, object]:

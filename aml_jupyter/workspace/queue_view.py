@@ -13,8 +13,10 @@ from ..errors import AmlError
 from ..home import Home, home
 from ..job import layout, process, states
 from ..runner import board, queue
-from ..runner.leases import shown_bytes
 from ..spec import ALL_GPUS, Resources, RunRequest
+from ..spec.words import shown_bytes
+
+GPU_COLUMNS = ("gpu", "memory", "load", "others hold", "leased to")
 
 _NO_RUNNER = "no runner is alive; the next submit starts one"
 _NOT_SEEN = "the runner has not seen it yet"
@@ -65,6 +67,16 @@ class GpuView:
     foreign_memory: int
     load: float | None
     holders: tuple[str, ...]
+
+    def row(self) -> list[str]:
+        """The cells of its line in a list; :data:`GPU_COLUMNS` names them."""
+        return [
+            str(self.index),
+            shown_bytes(self.memory_total) if self.memory_total else "",
+            "" if self.load is None else f"{self.load:.0f} %",
+            shown_bytes(self.foreign_memory) if self.foreign_memory else "",
+            ", ".join(self.holders),
+        ]
 
 
 @dataclass(frozen=True)

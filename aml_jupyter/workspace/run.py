@@ -188,7 +188,7 @@ class Run(job_run.Run):
         """The children, newest first, as they are asked for."""
         query = store.Query(parent=self.id, state=None if recursive else status)
         for child in select(self._experiment, query):
-            if _matches(child, type, tags, properties) and status in (None, child.status):
+            if matches(child, type, tags, properties) and status in (None, child.status):
                 yield child
             if recursive:
                 yield from child.get_children(True, tags, properties, type, status)
@@ -350,7 +350,7 @@ def select(
     while True:
         page = place._index().find(replace(query, limit=_PAGE, offset=offset))
         for summary in page:
-            if _summary_matches(summary, type, tags, properties):
+            if matches(summary, type, tags, properties):
                 owner = place._experiment_of(summary.experiment)
                 yield open_in(owner, place.folder.root / summary.folder)
         if len(page) < _PAGE:
@@ -358,11 +358,8 @@ def select(
         offset += _PAGE
 
 
-def _matches(run: Run, type: str | None, tags: Wanted, properties: Wanted) -> bool:
-    return type in (None, run.type) and _has(run.tags, tags) and _has(run.properties, properties)
-
-
-def _summary_matches(run: RunSummary, type: str | None, tags: Wanted, properties: Wanted) -> bool:
+def matches(run: Run | RunSummary, type: str | None, tags: Wanted, properties: Wanted) -> bool:
+    """Whether a run is of that type and has these tags and properties; None asks for nothing."""
     return type in (None, run.type) and _has(run.tags, tags) and _has(run.properties, properties)
 
 

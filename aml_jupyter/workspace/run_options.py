@@ -157,15 +157,15 @@ def _resources(values: Mapping[str, object]) -> Resources | None:
         )
     asked = Resources(
         count if isinstance(count, int) else None,
-        _number(memory),
-        float(_number(values.get("cpus"))),
-        _number(values.get("mem")),
+        int(_number(memory)),
+        _number(values.get("cpus")),
+        int(_number(values.get("mem"))),
     )
     return None if asked == Resources() else asked
 
 
-def _number(value: object) -> int:
-    return value if isinstance(value, (int, float)) else 0  # type: ignore[return-value]
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
 
 
 # The environment ------------------------------------------------------------------------------
@@ -188,6 +188,8 @@ def _is_new(warning: warnings.WarningMessage, environment: Environment) -> bool:
 
 
 def _environment_of(text: str, workspace: Callable[[], Workspace]) -> Environment:
+    if not text.strip():
+        raise UserErrorException("--env names no environment.", "For example: requirements.txt")
     if text.startswith(IMAGE):
         return _of_image(text.removeprefix(IMAGE))
     path = Path(text).expanduser()
@@ -197,7 +199,7 @@ def _environment_of(text: str, workspace: Callable[[], Workspace]) -> Environmen
         return _of_folder(path, text)
     if os.sep in text:
         raise _nothing_there(text)
-    if path.suffix.lower() in _FILES:
+    if path.suffix.lower() in _FILES or path.name == "Dockerfile":
         raise UserErrorException(
             f"There is no file {text} in {Path.cwd()}.",
             f"--env takes {_ENVIRONMENT_FILES}, the name of an environment, a Python.",
@@ -206,8 +208,10 @@ def _environment_of(text: str, workspace: Callable[[], Workspace]) -> Environmen
 
 
 def _of_image(name: str) -> Environment:
-    if not name:
-        raise UserErrorException("image: names no image.", "For example: image:python:3.12-slim")
+    if not _plain(name):
+        raise UserErrorException(
+            f"{IMAGE}{name} names no image.", "For example: image:python:3.12-slim"
+        )
     return Environment.from_docker_image(_plain(name), name)
 
 

@@ -42,6 +42,7 @@ from ..spec import (
     argument_strings,
     process_variables,
 )
+from ..spec.credentials import masked_inside
 from ..store import WorkspaceFolder, snapshots
 from ..store.gitfacts import GitFacts
 from ..store.objects import Objects
@@ -53,6 +54,8 @@ from .placing import Place, place
 RUN_TYPE = "azureml.scriptrun"
 RERUN_OF = "aml.rerun_of"
 """The property of a repeated run that names the run it repeats."""
+
+_OF_WORKSPACE = ("id", "name", "subscription_id", "resource_group")
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Submission:
         if 0 < self.job.max_seconds < MAX_DURATION_SECONDS_DEFAULT:
             lines.append(f"at most      {self.job.max_seconds:g} s")
         lines += [f"tag          {key} = {value}" for key, value in self.tags.items()]
-        notes = [*self.place.notes, *_texts(self.environment.facts.get("notes"))]
+        notes = [*self.place.notes, *self.environment.notes]
         lines += [f"note         {note}" for note in notes]
         return "\n".join([*lines, "", str(self._backend_plan())])
 
@@ -138,13 +141,8 @@ def plan(
     ``options`` are settings of the run's target that hold for this run only; ``liked_gpus`` are
     asked for as far as there are any.
     """
-    if not isinstance(config, ScriptRunConfig):
-        raise AzureMLException(
-            f"A {type(config).__name__} cannot be submitted.", "Submit a ScriptRunConfig."
-        )
-    if source is None or config.script not in source.files:
-        config.check()
-    effective = config.effective()
+    script = _checked(config, source)
+    effective = script.effective()
     _refuse_several_processes(effective)
     where = place(folder, effective, resources, options, liked_gpus)
     environment = resolve(
@@ -153,7 +151,7 @@ def plan(
         base_image=_text(where.options.get("base_image")),
     )
     job = _job(effective, environment, where)
-    source = source or Source(os.path.abspath(config.source_directory), {}, {"kind": "folder"})
+    source = source or Source(os.path.abspath(script.source_directory), {}, {"kind": "folder"})
     return Submission(
         folder,
         experiment,
@@ -166,6 +164,17 @@ def plan(
         display_name,
         parent,
     )
+
+
+def _checked(config: object, source: Source | None) -> ScriptRunConfig:
+    """The configuration, which names a script that is there."""
+    if not isinstance(config, ScriptRunConfig):
+        raise AzureMLException(
+            f"A {type(config).__name__} cannot be submitted.", "Submit a ScriptRunConfig."
+        )
+    if source is None or config.script not in source.files:
+        config.check()
+    return config
 
 
 def _job(config: RunConfiguration, environment: ResolvedEnvironment, where: Place) -> JobSpec:
@@ -295,13 +304,9 @@ def _locked(folder: WorkspaceFolder, request: RunRequest, job: JobSpec) -> JobSp
     """The job with the very packages that its run had."""
     recipe = Recipe.from_json(job.recipe) if job.recipe else None
     exactly = lock.read(folder.runs / request.id)
-    if recipe is not None and recipe.kind == IMAGE and not _adds_packages(recipe):
+    if recipe is not None and recipe.kind == IMAGE and not recipe.adds_packages:
         return job  # what is in an image need not be on any index, and is all there
     return replace(job, recipe=lock.locked_recipe(recipe, exactly).to_json())
-
-
-def _adds_packages(recipe: Recipe) -> bool:
-    return bool(recipe.pip or recipe.conda or recipe.python)
 
 
 def _check_snapshot(folder: WorkspaceFolder, run_id: str, snapshot_id: str | None) -> None:
@@ -346,14 +351,8 @@ def _request(
     git: Mapping[str, str],
     counted: Mapping[str, Any],
 ) -> RunRequest:
-    source, folder = submission.source, submission.folder
-    facts = {
-        "kind": "folder",
-        "directory": source.directory,
-        "script": job.script,
-        **source.facts,
-        **counted,
-    }
+    source, record = submission.source, submission.folder.record
+    facts = {"kind": "folder", "directory": source.directory, "script": job.script}
     properties = {
         "_azureml.ComputeTargetType": submission.place.target_kind,
         "ContentSnapshotId": job.snapshot or "",
@@ -367,21 +366,27 @@ def _request(
         created=time.time(),
         display_name=submission.display_name or "",
         parent=submission.parent,
-        workspace={
-            name: str(folder.record.get(name) or "")
-            for name in ("id", "name", "subscription_id", "resource_group")
-        },
+        workspace={name: str(record.get(name) or "") for name in _OF_WORKSPACE},
         submitted_by=user(),
         host=socket.gethostname(),
         target=submission.config.target,
         job=job,
-        definition=submission.config.to_definition(),
+        definition=_without_credentials(submission.config.to_definition()),
         environment=dict(submission.environment.facts),
-        source=facts,
+        source={**facts, **source.facts, **counted},
         git=dict(git),
         tags=dict(submission.tags),
         properties=properties,
     )
+
+
+def _without_credentials(definition: Mapping[str, object]) -> dict[str, object]:
+    """The definition without the passwords of package indexes, which only a build may know."""
+    environment = definition.get("environment")
+    if not isinstance(environment, Mapping):
+        return dict(definition)
+    python = masked_inside(environment.get("python"))
+    return {**definition, "environment": {**environment, "python": python}}
 
 
 def user() -> str:
@@ -404,7 +409,3 @@ def _refuse_several_processes(config: RunConfiguration) -> None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _texts(value: object) -> list[str]:
-    return list(map(str, value)) if isinstance(value, (list, tuple)) else []

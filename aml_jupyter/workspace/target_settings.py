@@ -6,15 +6,13 @@ ValueError says what it should look like.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from ..backends import CONTAINERS, Setting, backend, names
+from ..backends.readers import count, count_above_0, existing_file, flag, gpus, text, texts
 from ..errors import ComputeTargetException
-from ..spec.resources import ALL_GPUS
-from ..spec.words import parse_duration, parse_tag
-from ..store.targets import near
+from ..spec.words import near, parse_duration, parse_tag
 
 POOL = "amlcompute"
 """The type of a target that is v1's AmlCompute: a pool of slots on this machine."""
@@ -26,47 +24,10 @@ MAX_NODES = 4
 _POOL_RUNS_ON = ("local", CONTAINERS)
 
 
-def text(value: object) -> str:
-    """A text, or a number as one; not empty."""
-    if isinstance(value, (str, int, float)) and str(value).strip():
-        return str(value)
-    raise ValueError("write a text")
-
-
-def whole(value: object, least: int) -> int:
-    """A whole number, also as text; at least so much."""
-    digits = value if isinstance(value, int) and not isinstance(value, bool) else None
-    if isinstance(value, str) and value.strip().isdecimal():
-        digits = int(value)
-    if digits is None or digits < least:
-        raise ValueError(f"write a whole number, {least} or more")
-    return digits
-
-
-def slots(value: object) -> int:
-    """How many may go at once: at least one."""
-    return whole(value, 1)
-
-
-def count(value: object) -> int:
-    """A number of things, which may be none."""
-    return whole(value, 0)
-
-
-def gpus(value: object) -> int:
-    """A number of GPUs, or ALL_GPUS for ``all``."""
-    if value == "all" or value == ALL_GPUS:
-        return ALL_GPUS
-    try:
-        return whole(value, 0)
-    except ValueError:
-        raise ValueError("write a whole number, 0 or more, or `all`") from None
-
-
 def seconds(value: object) -> int:
     """A time: seconds, or a text such as ``30m``."""
     try:
-        return whole(value, 0)
+        return count(value)
     except ValueError:
         return parse_duration(str(value))
 
@@ -98,32 +59,10 @@ def priority(value: object) -> str:
     return found
 
 
-def texts(value: object) -> list[str]:
-    """One text or several."""
-    return [text(each) for each in (value if isinstance(value, (list, tuple)) else [value])]
-
-
-def existing_file(value: object) -> str:
-    """The absolute path of a file that is there."""
-    path = os.path.abspath(os.path.expanduser(text(value)))
-    if not os.path.isfile(path):
-        raise ValueError("there is no such file")
-    return path
-
-
-def flag(value: object) -> bool:
-    """True or false, also as a text."""
-    words = {"true": True, "yes": True, "false": False, "no": False}
-    found = value if isinstance(value, bool) else words.get(str(value).lower())
-    if found is None:
-        raise ValueError("write true or false")
-    return found
-
-
 COMMON: Mapping[str, Setting] = {
     "type": Setting("What kind of target it is.", text, "docker"),
     "description": Setting("What people should know of it.", text),
-    "slots": Setting("How many runs may go at once there.", slots, "2"),
+    "slots": Setting("How many runs may go at once there.", count_above_0, "2"),
     "gpus": Setting("How many GPUs each run gets that does not say.", gpus, "1"),
     "tags": Setting("Keys and values of your own.", tags, "{team: vision}"),
     "created": Setting("When it was made; written by us.", moment),
@@ -135,7 +74,7 @@ POOL_SETTINGS: Mapping[str, Setting] = {
     "vm_size": Setting("A machine size of v1; GPU sizes ask for GPUs.", text, "STANDARD_NC6"),
     "vm_priority": Setting("`dedicated` or `lowpriority`; kept for programs that ask.", priority),
     "min_nodes": Setting("How many nodes are always said to be there.", count, "0"),
-    "max_nodes": Setting("How many runs may go at once there.", slots, "4"),
+    "max_nodes": Setting("How many runs may go at once there.", count_above_0, "4"),
     "idle_seconds_before_scaledown": Setting(
         "For how long a node is said to stay after its run.", seconds, "1800"
     ),

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import UserErrorException
+from ..spec.words import near
 from ..store import WorkspaceFolder
-from ..store.targets import FILE_NAME, near
+from ..store.targets import FILE_NAME
 from . import compute
 from .target_settings import kinds, settings_of
 
