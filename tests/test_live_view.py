@@ -166,6 +166,22 @@ def test_another_log_can_be_followed_and_none_that_is_not_there(run: Run, page: 
     assert "has no log" in page.told("said")[-1]
 
 
+def test_what_is_stored_of_a_run_that_ended_out_of_sight_is_whole(run: Run, page: Page) -> None:
+    page.ask("ready")
+    page.set(shown=False)
+    run.log("loss", 0.8125)
+    write(run, "the last word\n")
+    run.complete()
+    page.channel.sent.clear()
+    assert page.view.refresh() is None
+    assert not page.told("log")
+    stored = str(page.view.bundle()["text/html"])
+    assert "the last word" in stored
+    assert "0.8125" in stored
+    page.set(shown=True)
+    page.until(lambda: any(piece["lines"] == ["the last word"] for piece in page.told("log")))
+
+
 def test_a_printed_progress_bar_tells_how_far_the_run_is(run: Run, page: Page) -> None:
     write(run, "start\n  0%|   | 0/40 [00:00<?, ?it/s]\r 25%|█  | 10/40 [00:01<00:03,  9it/s]")
     page.until(lambda: page.panel.runs[0]["progress"])

@@ -39,6 +39,7 @@ from aml_jupyter.spec import (
     argument_strings,
     process_variables,
 )
+from aml_jupyter.spec.words import shown_bytes, shown_size
 
 
 @pytest.fixture
@@ -299,6 +300,11 @@ def test_requirements_that_include_themselves_are_refused(tmp_path: Path) -> Non
     path.write_text("-r requirements.txt\n")
     with fails(UserErrorException, "includes itself"):
         Environment.from_pip_requirements("x", path)
+
+
+def test_docker_arguments_in_one_text_are_refused() -> None:
+    with fails(UserErrorException, "the text '--network=host'", "Write ['--network=host']"):
+        DockerConfiguration(True, arguments="--network=host")
 
 
 def test_an_image_without_packages_is_user_managed(tmp_path: Path) -> None:
@@ -792,3 +798,19 @@ def test_importing_the_room_imports_nothing_foreign() -> None:
         [sys.executable, "-c", question], capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "by_1000", "by_1024"),
+    [
+        (0, "0 B", "0 B"),
+        (999, "999 B", "999 B"),
+        (1023, "1.02 kB", "1023 B"),
+        (999_600, "1000 kB", "976 KiB"),
+        (1010 << 20, "1.06 GB", "1010 MiB"),
+        (16 << 30, "17.2 GB", "16 GiB"),
+        (5 << 50, "5629 TB", "5120 TiB"),
+    ],
+)
+def test_sizes_are_told_in_three_digits_or_whole(size: int, by_1000: str, by_1024: str) -> None:
+    assert (shown_size(size), shown_bytes(size)) == (by_1000, by_1024)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aml_jupyter.errors import UserErrorException
@@ -311,6 +311,7 @@ targets = st.dictionaries(names, st.dictionaries(names, plain, max_size=4), max_
 
 @settings(max_examples=60, deadline=None)
 @given(targets, names, st.dictionaries(names, plain, max_size=3), st.booleans())
+@example({"0": {}}, "0", {"0": "\x85"}, False)
 def test_any_targets_survive_any_edit_of_another(
     there: dict[str, dict[str, object]], name: str, said: dict[str, object], inline: bool
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,6 +45,8 @@ class Builder:
         self._why = [str(reason) for reason in order["why"]]
         self._begun = time.time()
         self._told = 0.0
+        self._latest = (0, 0, "")
+        self._timer: threading.Timer | None = None
         self._is_mending = False
 
     def run(self) -> None:
@@ -59,6 +62,8 @@ class Builder:
         except Exception as error:  # noqa: BLE001 - the process ends here, and must say how
             self._fail(_of_ours(error))
         finally:
+            if self._timer is not None:
+                self._timer.cancel()
             shutil.rmtree(self._shelf.scratch, ignore_errors=True)
             for mark in self._shelf.wanted.iterdir():
                 mark.unlink(missing_ok=True)
@@ -153,7 +158,7 @@ class Builder:
         }
         (shelf.folder / "reserve").unlink(missing_ok=True)
         (shelf.folder / "checked").touch(mode=0o600)
-        self._say(f"Ready after {seconds:.1f} s: {len(made.packages)} packages.")
+        self._say(f"Ready after {seconds:.1f} s: {_counted(len(made.packages))}.")
         shelf.write("ready", record)
         # Those who wait go on already; the size is for lists.
         shelf.write("size", {"size": self._size(made)})
@@ -176,8 +181,15 @@ class Builder:
         self._say("\n".join(filter(None, [f"Failed: {error.message}", error.hint])))
 
     def _progress(self, done: int, total: int, text: str) -> None:
-        if time.monotonic() - self._told >= _TELL_EVERY:
+        """Tell it now or soon, and never more often than is good for the disk."""
+        self._latest = (done, total, text)
+        soon = self._told + _TELL_EVERY - time.monotonic()
+        if soon <= 0:
             self._tell(done, total, text)
+        elif self._timer is None or not self._timer.is_alive():
+            self._timer = threading.Timer(soon, lambda: self._tell(*self._latest))
+            self._timer.daemon = True
+            self._timer.start()
 
     def _tell(self, done: int, total: int, text: str) -> None:
         self._told = time.monotonic()
@@ -190,6 +202,10 @@ class Builder:
                 log.write(f"{line}\n")
         except OSError:
             pass  # A full disk: what went wrong is in a record that has room put aside.
+
+
+def _counted(packages: int) -> str:
+    return "1 package" if packages == 1 else f"{packages} packages"
 
 
 def _maker(kind: str) -> Callable[[Recipe, Site], Made]:

@@ -146,7 +146,7 @@ class _Progress:
         counted = _COUNTED.match(line)
         if counted and counted[1] == "Resolved":
             self._total = int(counted[2])
-            text = f"{counted[2]} packages"
+            text = f"{counted[2]} package{'s' * (counted[2] != '1')}"
         elif counted:
             self._done, text = self._total, line
         elif found := _ONE_DONE.match(line):

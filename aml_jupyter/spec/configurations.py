@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from aml_jupyter.errors import UserErrorException
+
 from .fields import Section, keys
 
 
@@ -19,6 +21,10 @@ class DockerConfiguration(Section):
         arguments: Iterable[str] | None = None,
         shm_size: str | None = "2g",
     ) -> None:
+        if isinstance(arguments, str):
+            raise UserErrorException(
+                f"The Docker arguments are the text {arguments!r}.", f"Write [{arguments!r}]."
+            )
         self.use_docker = use_docker
         self.shared_volumes = shared_volumes
         self.arguments = list(arguments or ())

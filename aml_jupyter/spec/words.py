@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import time
 from collections.abc import Iterable
@@ -80,6 +79,8 @@ def shown_age(when: float | None) -> str:
 
 def meant(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """A hint that names the likeliest of the known words; empty when none is like it."""
+    import difflib
+
     close = difflib.get_close_matches(word, sorted(set(known)), 2, likeness)
     return f"Did you mean {' or '.join(close)}?" if close else ""
 

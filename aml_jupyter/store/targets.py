@@ -22,6 +22,7 @@ from ..spec.words import near
 
 FILE_NAME = "targets.yaml"
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_RARE_BREAK = re.compile("[\x85\u2028\u2029]")
 _ALIAS = re.compile(r"\*[^\s,\]}]+")
 _BY_HAND = "Edit it by hand."
 _SPACES = "Indent with spaces."
@@ -351,7 +352,10 @@ def _end(key: Any, node: Any) -> int:
 def _dump(content: object, **how: Any) -> str:
     import yaml
 
-    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000, **how))
+    how = {"sort_keys": False, "width": 10_000, **how}
+    text = str(yaml.safe_dump(content, allow_unicode=True, **how))
+    # Unicode's rarer line breaks would be read as blanks: then all is escaped.
+    return str(yaml.safe_dump(content, **how)) if _RARE_BREAK.search(text) else text
 
 
 def _inline(value: object) -> str:
