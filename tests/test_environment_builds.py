@@ -539,6 +539,20 @@ def test_a_changed_file_is_found_by_the_thorough_look(wheels: Path) -> None:
     assert cache.check(recipe.key) == ["greet-2.0: greet/__init__.py is gone"]
 
 
+def test_what_only_a_look_at_the_content_found_is_mended_by_the_next_build(wheels: Path) -> None:
+    recipe = recipe_of(wheels, "greet")
+    module = site_packages(built(recipe)) / "greet" / "__init__.py"
+    replace_file(module, module.read_text().lower())
+    assert cache.find(recipe) is not None
+    assert cache.check(recipe.key, deep=True)
+    assert cache.check(recipe.key) == []
+    assert cache.find(recipe) is None
+    assert says(built(recipe), "import greet; print(greet.VERSION)") == "2.0"
+    assert "has another content" in log_of(recipe)
+    assert cache.check(recipe.key, deep=True) == []
+    assert cache.find(recipe) is not None
+
+
 def replace_file(path: Path, text: str) -> None:
     """Write another file: the old one is a link into uv's cache."""
     path.unlink()

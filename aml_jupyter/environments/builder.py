@@ -74,7 +74,8 @@ class Builder:
         if not shelf.read("ready"):
             return False
         self._tell(0, 0, "looking over the cached environment")
-        problems = cache.check(shelf.key, options=self._order["options"])
+        deep = bool(shelf.read("damaged").get("deep"))
+        problems = cache.check(shelf.key, deep=deep, options=self._order["options"])
         if problems:
             self._is_mending = True
             self._why += [f"the cached environment was damaged: {text}" for text in problems[:5]]
@@ -90,7 +91,7 @@ class Builder:
         if shelf.scratch.exists() or shelf.env.exists():
             cache.end_leftovers(shelf)
         shelf.clear()
-        shelf.drop("size")
+        shelf.drop("size", "damaged")
         shelf.reserve()
         with self._site() as site:
             made = _maker(self._recipe.kind)(self._recipe, site)

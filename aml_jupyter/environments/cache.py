@@ -123,7 +123,8 @@ def check(
 ) -> list[str]:
     """All that is wrong with an environment: each package's files by size, or by content.
 
-    Empty for a whole one, which is trusted for another day.
+    Empty for a whole one, which is trusted for another day. One that is not is found no more:
+    the next build looks as closely, and mends it.
     """
     shelf = Shelf.of(_checked(key))
     built = _built(shelf)
@@ -132,7 +133,11 @@ def check(
     problems = quick_problems(built, options or {})
     if built.kind != IMAGE:
         problems += damage.thorough_problems(shelf.env, deep)
-    if not problems:
+    was_deep = bool(shelf.read("damaged").get("deep"))
+    if problems:
+        shelf.write("damaged", {"deep": deep or was_deep})
+    elif deep or not was_deep:
+        shelf.drop("damaged")
         _touch(shelf.folder / "checked")
     return problems
 
@@ -422,6 +427,8 @@ def _built(shelf: Shelf) -> Built | None:
 
 def _is_trusted(built: Built, shelf: Shelf) -> bool:
     """Whether it was looked over not long ago; an image's files are the engine's care."""
+    if shelf.read("damaged"):
+        return False
     return built.kind == IMAGE or _mtime(shelf.folder / "checked") + TRUSTED_FOR > time.time()
 
 

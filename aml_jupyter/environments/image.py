@@ -246,7 +246,8 @@ class _Packages:
 
     def _nearest(self) -> Image | None:
         """The image of ours that has the fewest other packages; None when none is near."""
-        if self._recipe.conda:
+        # What is there already would not be held against its hash.
+        if self._recipe.conda or any("--hash" in line for line in self._recipe.pip):
             return None
         with self._engine.errors("The images cannot be listed"):
             filters = {"label": [f"{_LIKE_LABEL}={self._like}"]}
