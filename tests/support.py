@@ -20,6 +20,7 @@ import pytest
 from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace
 from aml_jupyter.home import home
 from aml_jupyter.job import events, layout
+from tests.conftest import stop_runner
 
 __all__ = ["experiment", "project", "ws"]
 
@@ -33,6 +34,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("AML_RUNNER_IDLE_SECONDS", "20")
     monkeypatch.setenv("AML_CANCEL_GRACE", "0.5")
     yield folder
+    # First who would start the next in line when a job is ended.
+    stop_runner(home().state)
     for pid in processes_below(tmp_path):
         kill(pid)
 
