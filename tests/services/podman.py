@@ -11,6 +11,7 @@ import contextlib
 import getpass
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -128,6 +129,18 @@ class Podman(Engine):
         subprocess.run(command, env=self.variables, cwd=self.folder, check=True, timeout=60)
 
 
+def _network_for_all(folder: Path) -> list[str]:
+    """What makes a container's network possible where only root may open the device for it."""
+    tun = Path("/dev/net/tun")
+    if not tun.exists() or tun.stat().st_mode & 0o006 == 0o006:
+        return []
+    open_to_all = folder / "tun"
+    number = tun.stat().st_rdev
+    os.mknod(open_to_all, 0o666 | stat.S_IFCHR, number)
+    open_to_all.chmod(0o666)
+    return [f"mount --bind {open_to_all} {tun}"]
+
+
 def _as_another_user(folder: Path) -> list[str]:
     """What starts a command as a user that only the command sees in /etc."""
     etc = folder / "etc"
@@ -143,6 +156,7 @@ def _as_another_user(folder: Path) -> list[str]:
         there = Path("/etc", name)
         (etc / name).write_text((there.read_text() if there.exists() else "") + line)
         lines.append(f"mount --bind {etc / name} {there}")
+    lines += _network_for_all(etc)
     lines.append(f'exec setpriv --reuid={_ID} --regid={_ID} --clear-groups "$@"')
     (etc / "start").write_text("\n".join(lines))
     return ["unshare", "--mount", "--propagation=private", "sh", str(etc / "start")]
