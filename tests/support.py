@@ -65,8 +65,9 @@ def submit(to: Experiment, text: str, **options: Any) -> Run:
     source.mkdir()
     run_id = options.pop("run_id", None)
     tags = options.pop("tags", None)
+    resources = options.pop("resources", None)
     config = ScriptRunConfig(str(source), script=script(source, text), **options)
-    return to.submit(config, tags=tags, run_id=run_id)
+    return to.submit(config, tags=tags, run_id=run_id, resources=resources)
 
 
 def finish(run: Run, seconds: float = 20) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from aml_jupyter import Experiment, ScriptRunConfig, Workspace
+from aml_jupyter.backends import visible
 from aml_jupyter.errors import AmlError, ComputeTargetException, UserErrorException
 from aml_jupyter.job import states
 from aml_jupyter.store import RunSummary, WorkspaceFolder
@@ -191,6 +192,17 @@ def test_a_gpu_size_where_no_gpus_are_says_so_and_runs_all_the_same(
     assert place.notes == (
         "pool has the size STANDARD_NC6 with 1 GPU, but this machine has none: its runs get none.",
     )
+
+
+def test_a_run_without_gpus_may_submit_to_a_pool_with_gpus(
+    folder: WorkspaceFolder, gpus: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus("4x16G")
+    write(folder, "pool: {type: amlcompute, vm_size: STANDARD_NC6}\n")
+    for name, value in visible.leased(os.environ, ()).items():
+        monkeypatch.setenv(name, value)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    assert placement(folder, "pool").gpus == 1
 
 
 def test_gpus_of_a_target_are_what_it_says_itself(folder: WorkspaceFolder) -> None:

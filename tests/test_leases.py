@@ -20,6 +20,7 @@ from aml_jupyter.runner.leases import (
     Wish,
     decide,
     impossible,
+    never,
 )
 from aml_jupyter.spec import ALL_GPUS, Resources
 
@@ -212,6 +213,22 @@ def test_a_run_that_can_never_start_keeps_nobody_waiting() -> None:
     decision = decide([], line(never=wish(5), small=wish(1)), FOUR)
     assert set(decision.grants) == {"small"}
     assert decision.reasons["never"].startswith("It asks for 5 GPUs, and this machine has 4.")
+
+
+def test_gpus_that_only_this_runner_does_not_see_may_be_had_of_the_next() -> None:
+    here = Machine((Gpu(1, memory_total=16 * G),), hidden=3)
+    blind = Machine((), hidden=4)
+    for asked in (wish(4), wish(2), wish(1, 80)):
+        assert impossible(asked, here)
+        assert never(asked, here) is None
+        assert never(asked, blind) is None
+    assert "It asks for 5 GPUs" in (never(wish(5), here) or "")
+    assert "It asks for 99 CPUs" in (never(wish(1, cpus=99), replace(here, cpus=8)) or "")
+    decision = decide([], line(big=wish(4), small=wish(1)), here)
+    assert set(decision.grants) == {"small"}
+    assert decision.reasons["big"].startswith(
+        "waits for 4 GPUs: the runner has 1, CUDA_VISIBLE_DEVICES hides 3 more from it"
+    )
 
 
 IMPOSSIBLE = [

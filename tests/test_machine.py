@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace
+from aml_jupyter.backends.visible import VISIBLE, leased, submitters, unleased
 from aml_jupyter.errors import RunConfigurationException
-from aml_jupyter.runner import gpus, machine
+from aml_jupyter.runner import gpus
 from aml_jupyter.runner.gpus import Gpu, Reading
 from aml_jupyter.runner.machine import MachineWatch, as_leasable, here, memory, processors
 from aml_jupyter.spec import Resources
@@ -31,7 +32,7 @@ OWN, OTHER = os.getpid(), os.getppid()
 
 @pytest.fixture(autouse=True)
 def _no_real_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(machine.VISIBLE, raising=False)
+    monkeypatch.delenv(VISIBLE, raising=False)
     monkeypatch.setenv(gpus.FAKES, "2x16G")
 
 
@@ -64,10 +65,20 @@ def test_made_up_gpus_that_make_no_sense_are_trouble(
 def test_what_is_hidden_from_the_runner_is_not_leased(
     visible: str, indices: list[int], hidden: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(machine.VISIBLE, visible)
+    monkeypatch.setenv(VISIBLE, visible)
     found = here()
     assert [gpu.index for gpu in found.gpus or ()] == indices
     assert found.hidden == hidden
+
+
+def test_a_lease_leaves_what_its_submitter_saw() -> None:
+    for before in ({}, {VISIBLE: ""}, {VISIBLE: "1,2"}):
+        job = {**before, **leased(before, (2,))}
+        assert job[VISIBLE] == "2"
+        child = {**job, **leased(job, ())}
+        assert child[VISIBLE] == ""
+        assert submitters(job) == submitters(child) == before.get(VISIBLE)
+        assert unleased(child) == {**before, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def test_processors_and_memory_are_no_more_than_there_are() -> None:

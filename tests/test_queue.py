@@ -40,6 +40,7 @@ from tests.support import (
     project,
     runner_pid,
     script,
+    submit,
     until,
     ws,
 )
@@ -340,6 +341,52 @@ def test_a_higher_priority_goes_first(ask: Callable[..., Run], project: Path) ->
     finish(first)
     up(high)
     assert not log_of(low)
+
+
+# Who starts the runner ---------------------------------------------------------------------------
+
+RESTART = """
+    import os, pathlib, signal, time
+    from aml_jupyter import runner
+
+    print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
+    until = time.monotonic() + 20
+    os.kill(runner.runner_status().pid, signal.SIGKILL)
+    while runner.runner_status() is None and time.monotonic() < until:
+        runner.wake()
+        time.sleep(0.1)
+    while not pathlib.Path({gate!r}).exists():
+        time.sleep(0.02)
+    """
+
+
+def test_a_runner_that_a_job_started_has_more_gpus_than_the_job(
+    experiment: Experiment, ask: Callable[..., Run], project: Path
+) -> None:
+    before = runner.ensure_runner().pid
+    job = submit(experiment, RESTART.format(gate=str(project / "gate")), resources=Resources(1))
+    until(lambda: runner_pid() not in (0, before))
+    both = ask(gpus=2)
+    assert waits(both) == "waits for 2 GPUs: 1 of 2 free"
+    (project / "gate").touch()
+    assert finish(both)["status"] == "Completed"
+    assert (log_of(job), log_of(both)) == ("0\n", "0,1\n")
+
+
+def test_gpus_that_are_only_hidden_from_the_runner_are_waited_for(
+    ask: Callable[..., Run], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "gate").touch()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    runner.ensure_runner()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    both, one = ask(gpus=2), ask(gpus=1)
+    assert "the runner has 1, CUDA_VISIBLE_DEVICES hides 1 more" in waits(both)
+    assert finish(one)["status"] == "Completed"
+    runner.stop_runner()
+    until(lambda: not runner_pid())
+    assert finish(both)["status"] == "Completed"
+    assert (log_of(one), log_of(both)) == ("1\n", "0,1\n")
 
 
 # `aml queue` ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..backends.visible import unleased
 from ..errors import RunnerError
 from ..home import Home, home
 from ..spec import Resources
@@ -152,7 +153,8 @@ def _start(place: Home) -> None:
     """
     place.make()
     package = str(Path(__file__).parents[2])
-    environment = dict(os.environ)
+    # A job that starts it must not hide the GPUs from it that the job has no lease of.
+    environment = unleased(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(
         [package, *filter(None, [environment.get("PYTHONPATH")])]
     )

@@ -22,7 +22,7 @@ from . import queue
 from .asking import Asker
 from .board import Board
 from .gpus import Gpus
-from .leases import Lease, Machine, Wish, decide, impossible
+from .leases import Lease, Machine, Wish, decide, never
 from .lifecycle import ActiveRun
 from .machine import MachineWatch
 from .sampling import Sampler, say
@@ -217,7 +217,7 @@ class Runner:
 
     def _refuse_hopeless(self, name: str, run: ActiveRun) -> None:
         """The machine may have lost since what was asked for."""
-        why = None if self._machine.trouble else impossible(run.wish, self._machine)
+        why = None if self._machine.trouble else never(run.wish, self._machine)
         if why:
             run.refuse(why)
             del self._runs[name]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ..spec import ALL_GPUS, Resources
@@ -117,7 +117,7 @@ def decide(
     A run that this machine can never serve keeps nobody else waiting.
     """
     room = Room(machine, holders)
-    hopeless = {key: why for key, wish in waiting if (why := impossible(wish, machine))}
+    hopeless = {key: why for key, wish in waiting if (why := _hopeless(wish, machine))}
     line = Line((key, wish) for key, wish in waiting if key not in hopeless)
     grants = line.let_in(room)
     reasons = {
@@ -126,6 +126,19 @@ def decide(
         if key not in grants
     }
     return Decision(grants, reasons)
+
+
+def _hopeless(wish: Wish, machine: Machine) -> str | None:
+    """Why the run cannot start whatever others do, in words for one that waits all the same."""
+    why = impossible(wish, machine)
+    if why is None or never(wish, machine):
+        return why
+    there, hidden = len(machine.gpus or ()), machine.hidden
+    return (
+        f"waits for {_wanted(wish.resources, wanted_gpus(wish.resources, machine.gpus or ()))}: "
+        f"the runner has {there or 'none'}, CUDA_VISIBLE_DEVICES hides {hidden} more from it; "
+        "unset that and call `aml runner stop`"
+    )
 
 
 def impossible(wish: Wish, machine: Machine) -> str | None:
@@ -149,6 +162,16 @@ def impossible(wish: Wish, machine: Machine) -> str | None:
             f"{shown_bytes(machine.memory)}.\nAsk for less."
         )
     return None
+
+
+def never(wish: Wish, machine: Machine) -> str | None:
+    """Why no runner on this machine can ever serve ``wish``, as :func:`impossible` says it.
+
+    None also where GPUs are only hidden from this runner: the next one may see them.
+    """
+    unseen = (Gpu(-1),) * machine.hidden
+    everything = None if machine.gpus is None else (*machine.gpus, *unseen)
+    return impossible(wish, replace(machine, gpus=everything)) and impossible(wish, machine)
 
 
 def _impossible_gpus(asked: Resources, gpus: Sequence[Gpu], hidden: int) -> str | None:
@@ -410,13 +433,17 @@ def _lack_of_gpus(asked: Resources, room: Room) -> str:
     if gpus is None or trouble:
         return f"waits for GPUs: {trouble or NOT_TOLD}"
     count, fit = wanted_gpus(asked, gpus), len(room.fitting(asked.gpu_memory))
-    wanted = "every GPU" if asked.gpus == ALL_GPUS else _counted(count, "GPU")
+    wanted = _wanted(asked, count)
     others = sum(gpu.is_used_by_others for gpu in gpus)
     outside = f", {others} used by processes that are no runs" if others else ""
     if asked.gpu_memory:
         memory = shown_bytes(asked.gpu_memory)
         return f"waits for {wanted} with {memory} free: {fit} of {len(gpus)} have it{outside}"
     return f"waits for {wanted}: {fit} of {len(gpus)} free{outside}"
+
+
+def _wanted(asked: Resources, count: int) -> str:
+    return "every GPU" if asked.gpus == ALL_GPUS else _counted(count, "GPU")
 
 
 def _lack_of(

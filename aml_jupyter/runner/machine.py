@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from ..backends.visible import submitters
 from . import gpus as driver
 from .leases import NOT_TOLD, Gpu, Machine
-
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 _ASK_EVERY = 1.0
 _STALE = 5.0
@@ -42,7 +41,7 @@ class MachineWatch:
         if self._known is None:
             return Machine(None, processors(), memory(), 0, trouble)
         self._remember(lessees, self._known)
-        visible = os.environ.get(VISIBLE)
+        visible = submitters(os.environ)
         seen = self._known.gpus if visible is None else tuple(self._known.named(visible))
         found = tuple(
             as_leasable(gpu, self._lessees.get(gpu.number, ()), gpu.number in lessees)

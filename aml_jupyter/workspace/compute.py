@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 
 from .. import backends
+from ..backends.visible import submitters
 from ..errors import AmlError, ComputeTargetException, UserErrorException
 from ..runner import machine
 from ..runner.gpus import FAKES
@@ -90,7 +91,7 @@ def _gpus(entry: Entry, settings: Mapping[str, object]) -> tuple[int | None, tup
 
 def gpus_here() -> int | None:
     """How many GPUs this process may use; None when the driver does not answer."""
-    seen = tuple(map(os.environ.get, (FAKES, machine.VISIBLE)))
+    seen = (os.environ.get(FAKES), submitters(os.environ))
     if seen not in _gpus_seen:
         found = machine.here().gpus
         if found is None:
