@@ -217,7 +217,10 @@ def test_a_gpu_that_a_stranger_uses_is_leased_when_it_has_gone(
     assert (log_of(one), log_of(shared)) == ("1\n", "0\n")
     both = asking(ws, 2)
     until(lambda: "no runs" in why(both))
-    assert why(both) == "waits for 2 GPUs: 1 of 2 free, 1 used by processes that are no runs"
+    assert why(both) == (
+        "waits for 2 GPUs: 1 of 2 free, 1 used by processes that are no runs; "
+        "what is no run holds too much, so others go first"
+    )
     stranger.kill()
     stranger.wait()
     finish(both)

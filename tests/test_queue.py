@@ -389,6 +389,60 @@ def test_gpus_that_are_only_hidden_from_the_runner_are_waited_for(
     assert (log_of(one), log_of(both)) == ("1\n", "0,1\n")
 
 
+# Runs that submit runs --------------------------------------------------------------------------
+
+PARENT = """
+    import pathlib, time
+    from aml_jupyter import Run, ScriptRunConfig
+    from aml_jupyter.spec import Resources
+
+    print("up", flush=True)
+    while not pathlib.Path({gate!r}).exists():
+        time.sleep(0.02)
+    run = Run.get_context()
+    open("child.py", "w").write("import os; print(os.environ['CUDA_VISIBLE_DEVICES'])")
+    child = run.submit_child(ScriptRunConfig(".", script="child.py"), resources=Resources({gpus}))
+    child.wait_for_completion()
+    """
+
+
+@pytest.fixture
+def parent(experiment: Experiment, project: Path) -> Callable[[int], Run]:
+    """Submits a run with one GPU that waits for a child with so many."""
+
+    def submitted(gpus: int) -> Run:
+        text = PARENT.format(gate=str(project / "child"), gpus=gpus)
+        return up(submit(experiment, text, resources=Resources(1)))
+
+    return submitted
+
+
+def test_a_child_has_its_turn_before_who_waits_for_its_parent(
+    ask: Callable[..., Run], parent: Callable[[int], Run], project: Path
+) -> None:
+    run, other = parent(1), ask(gpus=2)
+    waits(other)
+    (project / "gate").touch()
+    (project / "child").touch()
+    assert finish(run)["status"] == "Completed", log_of(run)
+    (child,) = run.get_children()
+    assert log_of(child) == "1\n"
+    assert finish(other)["status"] == "Completed"
+
+
+def test_a_child_that_waits_for_what_its_parent_holds_says_so(
+    ask: Callable[..., Run], parent: Callable[[int], Run], project: Path
+) -> None:
+    run = parent(2)
+    (project / "child").touch()
+    child = until(lambda: next(iter(run.get_children()), None))
+    until(lambda: f"{run.id} may be waiting for it" in waits(child))
+    assert log_of(up(ask(gpus=1))) == "1\n"
+    run.cancel()
+    child.cancel()
+    finish(run)
+
+
 # `aml queue` ------------------------------------------------------------------------------------
 
 

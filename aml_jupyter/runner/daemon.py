@@ -12,7 +12,6 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from .. import __version__
@@ -22,7 +21,7 @@ from . import queue
 from .asking import Asker
 from .board import Board
 from .gpus import Gpus
-from .leases import Lease, Machine, Wish, decide, never
+from .leases import Lease, Machine, decide, never
 from .lifecycle import ActiveRun
 from .machine import MachineWatch
 from .sampling import Sampler, say
@@ -210,7 +209,7 @@ class Runner:
         self._asked = asked
         for name, run in waiting:
             self._refuse_hopeless(name, run)
-        line = [(name, self._wish(run)) for name, run in waiting if not run.done]
+        line = [(name, run.wish) for name, run in waiting if not run.done]
         decision = decide(held, line, self._machine)
         self._reasons = decision.reasons
         return dict(decision.grants)
@@ -230,9 +229,6 @@ class Runner:
                 lessees.setdefault(gpu, set()).update(self._sampler.pids_of(name))
         wanted = any(run.wish.resources.gpus for run in self._runs.values() if run.is_waiting)
         return self._watch.look(lessees, wanted)
-
-    def _wish(self, run: ActiveRun) -> Wish:
-        return replace(run.wish, lender=run.parent or "") if self._borrows(run) else run.wish
 
     def _advance(
         self, run: ActiveRun, status: JobStatus | None = None, lease: Lease | None = None
@@ -279,15 +275,6 @@ class Runner:
         """Interrupt the wait, from another thread."""
         with suppress(OSError):  # full of earlier wakes
             self._wakers[1].send(b"w")
-
-    def _borrows(self, run: ActiveRun) -> bool:
-        """A run that waits for its child must not keep the child from starting."""
-        if run.parent is None:
-            return False
-        runs = list(self._runs.values())
-        parent_runs = any(r.takes_a_slot and r.entry.run_id == run.parent for r in runs)
-        sibling_runs = any(r.takes_a_slot and r.parent == run.parent for r in runs)
-        return parent_runs and not sibling_runs
 
     def _wait(self) -> None:
         for key, _ in self._selector.select(self._timeout()):

@@ -89,7 +89,7 @@ class ActiveRun:
     def wish(self) -> Wish:
         """What the run must have all of before it can start."""
         ask = self.entry.ask
-        return Wish(ask.resources, ask.pool, ask.slots, run=self.entry.run_id)
+        return Wish(ask.resources, ask.pool, ask.slots, self.parent or "", self.entry.run_id)
 
     @property
     def is_waiting(self) -> bool:
