@@ -103,6 +103,15 @@ def _runner_said() -> str:
     return path.read_text(errors="replace")[-3000:] if path.exists() else "no runner spoke"
 
 
+LEASE_BACK_WITHIN = 5.0
+"""Seconds from the death of a job to the end of its lease: two are promised, and others compute."""
+
+
+def time_of(run: Run, kind: str) -> float:
+    """When the run first had an event of that kind."""
+    return next(each["t"] for each in events.read(str(run.folder))[0] if each["e"] == kind)
+
+
 def log_of(run: Run) -> str:
     """The text of the run's driver log."""
     return log_bytes(run).decode(errors="replace")

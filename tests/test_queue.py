@@ -31,6 +31,7 @@ from aml_jupyter.workspace.queue_view import (
     summary_of,
 )
 from tests.support import (
+    LEASE_BACK_WITHIN,
     experiment,
     finish,
     kill,
@@ -41,6 +42,7 @@ from tests.support import (
     runner_pid,
     script,
     submit,
+    time_of,
     until,
     ws,
 )
@@ -300,6 +302,7 @@ def test_a_lease_ends_with_its_job_whatever_ended_it(victim: str, ask: Callable[
     (job,) = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
     if "runner" in victim:
         kill_runner()
+    died = time.time()
     for name, pid in (("launcher", launcher), ("job", int(job))):
         if name in victim:
             kill(pid)
@@ -307,10 +310,12 @@ def test_a_lease_ends_with_its_job_whatever_ended_it(victim: str, ask: Callable[
     if victim == "runner":
         until(runner_pid)
         assert waits(second).startswith("waits for 2 GPUs")
+        died = time.time()
         first.cancel()
     up(second)
     assert first.get_status() in ("Failed", "Canceled")
     assert log_of(second) == "0,1\n"
+    assert 0 <= time_of(second, "lease") - died <= LEASE_BACK_WITHIN
 
 
 def test_a_start_that_a_killed_runner_left_half_done_goes_on_with_its_lease(
