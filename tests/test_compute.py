@@ -36,7 +36,7 @@ from aml_jupyter.workspace.compute_target import (
 )
 from aml_jupyter.workspace.pool_nodes import nodes_of
 from tests.services.docker_engine import Engine
-from tests.support import experiment, finish, project, submit, until, ws
+from tests.support import experiment, finish, project, script, submit, until, ws
 
 __all__ = ["experiment", "project", "ws"]
 
@@ -151,6 +151,25 @@ def test_a_target_that_is_not_there_is_v1s_exception_with_what_to_do(
     )
     assert "Did you mean gpu-box?" in caught.value.hint
     assert "aml target add gpubox" in caught.value.hint
+
+
+def test_the_target_amlcompute_is_this_machine_for_runs_that_name_a_size(
+    ws: Workspace, gpus: Callable[[str], None], project: Path
+) -> None:
+    gpus("4x16G")
+    config = ScriptRunConfig(str(project), script=script(project, "print(1)"))
+    config.run_config.target = "amlcompute"
+    with pytest.raises(AmlError, match=r"(?s)target amlcompute needs a size.*amlcompute\.vm_size"):
+        Experiment(ws, "test").plan(config)
+    config.run_config.amlcompute.vm_size = "STANDARD_NC12"
+    planned = Experiment(ws, "test").plan(config).place
+    assert (planned.backend, planned.pool, planned.target_kind) == ("local", "", "amlcompute")
+    assert planned.resources.gpus == 2
+    with pytest.raises(ComputeTargetException, match=r"Runs may have it as their target") as caught:
+        ComputeTarget(ws, "amlcompute")
+    assert "create" not in caught.value.hint
+    write(ws.folder, "amlcompute: {type: amlcompute, max_nodes: 3}\n")
+    assert Experiment(ws, "test").plan(config).place.slots == 3
 
 
 @pytest.mark.parametrize(
