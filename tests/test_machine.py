@@ -243,6 +243,42 @@ def test_a_driver_in_trouble_keeps_those_waiting_who_ask_for_gpus(
     finish(second)
 
 
+LOOK = """
+    import os, pathlib, time
+    from aml_jupyter.runner.gpus import Gpus
+
+    lost, told = pathlib.Path(os.environ["FAKE_NVML"]) / "lost-1", Gpus(print, lost_after={after})
+
+    def looked() -> str:
+        last, told.newest = told.newest, None
+        until = time.monotonic() + {patience}
+        while told.newest is None and time.monotonic() < until:
+            told.ask()
+            time.sleep(0.02)
+        return str(told.newest and [gpu.number for gpu in told.newest.gpus])
+
+    {steps}
+    """
+
+
+def looking(steps: str, after: float, patience: float = 10) -> list[str]:
+    """What a process that looks at the GPUs prints."""
+    code = textwrap.dedent(LOOK).format(steps=steps, after=after, patience=patience)
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_a_gpu_with_an_error_is_lost_when_the_error_stays(driver: Path) -> None:
+    steps = "print(looked()); lost.touch(); print(looked()); time.sleep(1); print(looked())"
+    steps += "; lost.unlink(); print(looked())"
+    assert looking(steps, after=0.9) == ["[0, 1]", "[0, 1]", "[0]", "[0, 1]"]
+
+
+def test_gpus_are_told_of_when_each_has_been_seen_or_is_lost(driver: Path) -> None:
+    assert looking("lost.touch(); print(looked())", after=60, patience=1) == ["None"]
+    assert looking("lost.touch(); print(looked())", after=0.5) == ["[0]"]
+
+
 def test_more_gpus_than_there_are_are_refused_at_once(
     experiment: Experiment, project: Path
 ) -> None:

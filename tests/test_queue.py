@@ -394,6 +394,28 @@ def test_gpus_that_are_only_hidden_from_the_runner_are_waited_for(
     assert (log_of(one), log_of(both)) == ("1\n", "0,1\n")
 
 
+def test_only_runs_that_completed_tell_how_long_the_next_one_takes(
+    ask: Callable[..., Run], project: Path
+) -> None:
+    def known() -> dict[str, Any]:
+        path = home().state / "durations.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    killed, canceled = up(ask("never")), up(ask("never"))
+    canceled.cancel()
+    (job,) = (
+        Path(f"/proc/{launcher_of(killed)}/task/{launcher_of(killed)}/children").read_text().split()
+    )
+    kill(int(job))
+    assert (finish(killed)["status"], finish(canceled)["status"]) == ("Failed", "Canceled")
+    completed = up(ask())
+    (project / "gate").touch()
+    finish(completed)
+    until(lambda: known() != {})
+    (took,) = known().values()
+    assert len(took) == 1
+
+
 # Runs that submit runs --------------------------------------------------------------------------
 
 PARENT = """

@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -207,19 +207,18 @@ class Runner:
         if asked == self._asked:
             return {}
         self._asked = asked
-        for name, run in waiting:
-            self._refuse_hopeless(name, run)
-        line = [(name, run.wish) for name, run in waiting if not run.done]
+        for _, run in waiting:
+            self._refuse_hopeless(run)
+        line = [(name, run.wish) for name, run in waiting if run.is_waiting]
         decision = decide(held, line, self._machine)
         self._reasons = decision.reasons
         return dict(decision.grants)
 
-    def _refuse_hopeless(self, name: str, run: ActiveRun) -> None:
+    def _refuse_hopeless(self, run: ActiveRun) -> None:
         """The machine may have lost since what was asked for."""
         why = None if self._machine.trouble else never(run.wish, self._machine)
         if why:
-            run.refuse(why)
-            del self._runs[name]
+            self._take_a_step(run, lambda: run.refuse(why))
 
     def _look_at_machine(self) -> Machine:
         """What there is to lease, and who else uses it."""
@@ -234,15 +233,19 @@ class Runner:
         self, run: ActiveRun, status: JobStatus | None = None, lease: Lease | None = None
     ) -> None:
         before = run.shown() if run.is_running else None
+        self._take_a_step(run, lambda: run.advance(status, lease))
+        # One that failed says nothing of how long the next one takes.
+        if before is not None and run.has_completed:
+            self._board.ended(before)
+
+    def _take_a_step(self, run: ActiveRun, step: Callable[[], None]) -> None:
         try:
-            run.advance(status, lease)
+            step()
         except Exception as error:  # noqa: BLE001 - one run must not take the others down with it
             traceback.print_exc()
             run.put_off(_AFTER_A_FAULT, error)
         if run.done:
             self._runs.pop(run.entry.path.name, None)
-            if before is not None:
-                self._board.ended(before)
 
     def _take_new(self) -> set[str]:
         new = {entry.path.name: entry for entry in queue.entries(self._home, self._runs)}
