@@ -18,6 +18,7 @@ from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace, runner
 from aml_jupyter.cli import main
 from aml_jupyter.home import home
 from aml_jupyter.job import events, layout, states
+from aml_jupyter.notebook.queue_table import QueueTable
 from aml_jupyter.runner import queue
 from aml_jupyter.runner.board import Board, BoardRun, is_current, read
 from aml_jupyter.runner.forecast import Coming, Durations, Going, forecast
@@ -25,6 +26,8 @@ from aml_jupyter.runner.leases import Gpu, Lease, Machine, Wish, decide
 from aml_jupyter.spec import ALL_GPUS, Resources, RunRequest
 from aml_jupyter.spec.records import JobSpec
 from aml_jupyter.workspace.queue_view import (
+    QueuedRun,
+    QueueView,
     asked_in_words,
     position_of,
     queue_of,
@@ -220,6 +223,26 @@ WORDS = [
 @pytest.mark.parametrize(("asked", "words"), WORDS)
 def test_what_a_run_asks_for_is_told_in_words(asked: Resources, words: str) -> None:
     assert asked_in_words(asked) == words
+
+
+def test_a_notebook_and_a_terminal_show_the_same_rows() -> None:
+    now = time.time()
+    run = QueuedRun(
+        *("run0", "/runs/run0", "mnist", "local", "", Resources(2), "Queued", now - 61, 1),
+        why="waits for 2 GPUs: 0 of 2 free",
+        expected=now + 125.5,
+    )
+    assert run.row() == [
+        *("1", "run0", "mnist", "local", "2 GPUs", "Queued", "1 min", "in 2 min 05 s"),
+        "waits for 2 GPUs: 0 of 2 free",
+    ]
+    many = tuple(replace(run, run_id=f"run{n}", position=n + 1) for n in range(22))
+    view = QueueView(True, now, (), many, None, "", 8.0, 0)
+    in_notebook = repr(QueueTable(view))
+    assert all(cell in in_notebook for cell in many[19].row())
+    assert "run20" not in in_notebook
+    assert "… and 2 more; --all shows them." in in_notebook
+    assert "run21" in repr(QueueTable(view, everything=True))
 
 
 # With a runner ----------------------------------------------------------------------------------

@@ -14,10 +14,14 @@ from ..home import Home, home
 from ..job import layout, process, states
 from ..runner import board, queue
 from ..spec import ALL_GPUS, Resources, RunRequest
-from ..spec.words import shown_bytes
+from ..spec.words import shown_age, shown_bytes, shown_duration
 
+RUN_COLUMNS = ("no.", "run", "experiment", "target", "asks for", "state", "since", "starts", "why")
 GPU_COLUMNS = ("gpu", "memory", "load", "others hold", "leased to")
+SHOWN = 20
+"""So many of those that wait are shown unless all are asked for."""
 
+_SOON = 5.0
 _NO_RUNNER = "no runner is alive; the next submit starts one"
 _NOT_SEEN = "the runner has not seen it yet"
 
@@ -52,6 +56,27 @@ class QueuedRun:
     def asks_for(self) -> str:
         """What it asks for, in words; empty for nothing but a slot."""
         return asked_in_words(self.asks)
+
+    def row(self) -> list[str]:
+        """The cells of its line in a list; :data:`RUN_COLUMNS` names them."""
+        gpus = f"on GPU {', '.join(map(str, self.gpus))}" if self.gpus else ""
+        return [
+            "" if self.position is None else str(self.position),
+            self.run_id,
+            self.experiment,
+            self.pool or self.target,
+            self.asks_for,
+            self.state,
+            shown_age(self.since),
+            self._starts(),
+            self.why or gpus,
+        ]
+
+    def _starts(self) -> str:
+        if self.expected is None:
+            return ""
+        wait = self.expected - time.time()
+        return "soon" if wait < _SOON else f"in {shown_duration(wait)}"
 
 
 @dataclass(frozen=True)
@@ -95,6 +120,13 @@ class QueueView:
     trouble: str
     cpus: float
     memory: int
+
+    def shown(self, everything: bool = False) -> tuple[list[QueuedRun], list[str]]:
+        """The runs that a list shows, and a line that says how many it leaves out."""
+        waiting = self.waiting if everything else self.waiting[:SHOWN]
+        left = len(self.waiting) - len(waiting)
+        more = [f"… and {left} more; --all shows them."] if left else []
+        return [*self.running, *waiting], more
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain JSON."""
