@@ -15,8 +15,9 @@ import pytest
 from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace
 from aml_jupyter.backends.visible import VISIBLE, leased, submitters, unleased
 from aml_jupyter.errors import RunConfigurationException
-from aml_jupyter.runner import gpus
+from aml_jupyter.runner import gpus, machine
 from aml_jupyter.runner.gpus import Gpu, Reading
+from aml_jupyter.runner.leases import Process
 from aml_jupyter.runner.machine import MachineWatch, as_leasable, here, memory, processors
 from aml_jupyter.spec import Resources
 from aml_jupyter.workspace.queue_view import position_of
@@ -28,6 +29,7 @@ __all__ = ["driver", "experiment", "project", "ws"]
 G = 1 << 30
 NOBODY = 1 << 30
 OWN, OTHER = os.getpid(), os.getppid()
+ROOT = str(Path(__file__).parent.parent)
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +127,26 @@ def test_a_process_that_only_the_host_knows_is_the_lessees_where_there_is_one() 
     assert use(gpu(2 * G, unknown=2 * G), is_leased=False) == (2 * G, 2 * G)
 
 
+def test_strangers_are_named_by_program_and_script(tmp_path: Path) -> None:
+    text = "import time; print(1, flush=True); time.sleep(99)"
+    python, path = Path(sys.executable).name, tmp_path / "sleeper.py"
+    path.write_text(text)
+    calls = {
+        f"{python} -m sleeper": ["-m", "sleeper", "--fast"],
+        f"{python} sleeper.py": [str(path), "1"],
+        python: ["-c", text],
+    }
+    for name, words in calls.items():
+        command = [sys.executable, *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            used = Gpu(0, "GPU-0", 5.0, 2 * G, {OWN: G, process.pid: G})
+            assert as_leasable(used, {OWN}, True).strangers == (Process(process.pid, name),)
+            process.kill()
+    assert str(Process(7, machine.name_of(NOBODY))) == "pid 7"
+
+
 # From look to look ------------------------------------------------------------------------------
 
 
@@ -218,7 +240,8 @@ def test_a_gpu_that_a_stranger_uses_is_leased_when_it_has_gone(
     both = asking(ws, 2)
     until(lambda: "no runs" in why(both))
     assert why(both) == (
-        "waits for 2 GPUs: 1 of 2 free, 1 used by processes that are no runs; "
+        "waits for 2 GPUs: 1 of 2 free, 1 used by processes that are no runs "
+        f"({Path(sys.executable).name}, pid {stranger.pid}); "
         "what is no run holds too much, so others go first"
     )
     stranger.kill()
@@ -277,6 +300,13 @@ def test_a_gpu_with_an_error_is_lost_when_the_error_stays(driver: Path) -> None:
 def test_gpus_are_told_of_when_each_has_been_seen_or_is_lost(driver: Path) -> None:
     assert looking("lost.touch(); print(looked())", after=60, patience=1) == ["None"]
     assert looking("lost.touch(); print(looked())", after=0.5) == ["[0]"]
+
+
+def test_the_doctor_names_who_computes(stranger: subprocess.Popen[bytes], ws: Workspace) -> None:
+    command = [sys.executable, "-m", "aml_jupyter", "doctor"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], ROOT])}
+    said = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert f"in use now: 0 ({Path(sys.executable).name}, pid {stranger.pid})" in said.stdout
 
 
 def test_more_gpus_than_there_are_are_refused_at_once(

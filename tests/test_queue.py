@@ -22,7 +22,7 @@ from aml_jupyter.notebook.queue_table import QueueTable
 from aml_jupyter.runner import queue
 from aml_jupyter.runner.board import Board, BoardRun, is_current, read
 from aml_jupyter.runner.forecast import Coming, Durations, Going, forecast
-from aml_jupyter.runner.leases import Gpu, Lease, Machine, Wish, decide
+from aml_jupyter.runner.leases import Gpu, Lease, Machine, Process, Wish, decide
 from aml_jupyter.spec import ALL_GPUS, Resources, RunRequest
 from aml_jupyter.spec.records import JobSpec
 from aml_jupyter.workspace.queue_view import (
@@ -156,7 +156,7 @@ def test_the_board_tells_who_has_what_and_who_waits_for_what() -> None:
     assert is_current(content)
     machine = content["machine"]
     assert machine["gpus"] == [
-        {**vars(gpu), "load": None if gpu.index else 37} for gpu in FOUR.gpus or ()
+        {**vars(gpu), "strangers": [], "load": None if gpu.index else 37} for gpu in FOUR.gpus or ()
     ]
     assert (machine["cpus"], machine["memory"]) == (FOUR.cpus, FOUR.memory)
     (running,), (waiting,) = content["running"], content["waiting"]
@@ -164,6 +164,22 @@ def test_the_board_tells_who_has_what_and_who_waits_for_what() -> None:
     assert waiting["asks"] == {"gpus": 1, "gpu_memory": G}
     assert waiting["why"].startswith("It asks for 1 GPU")
     assert abs(waiting["expected"] - time.time() - 60) < 5
+
+
+def test_the_board_and_the_queue_name_who_computes_without_a_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kernel = Process(4711, "python -m ipykernel_launcher")
+    used = Machine((Gpu(0, "GPU-0", 16 * G, 2 * G, 2 * G, (kernel, Process(12))),))
+    run, board = on_board("first", gpus=1), Board(home().make())
+    reasons = decide([], [(run.key, run.wish)], used).reasons
+    board.show(used, {}, [], [run], reasons)
+    assert "(python -m ipykernel_launcher, pid 4711; pid 12)" in reasons["first"]
+    (gpu,) = queue_of().gpus or ()
+    assert gpu.strangers == (kernel, Process(12))
+    assert gpu.row()[3] == "2 GiB (python -m ipykernel_launcher, pid 4711; pid 12)"
+    content = json.loads(said(capsys, "--json")[0])
+    assert content["gpus"][0]["strangers"] == [kernel._asdict(), {"pid": 12, "name": ""}]
 
 
 def test_who_waits_for_an_environment_is_told_so() -> None:

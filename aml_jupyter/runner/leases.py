@@ -28,15 +28,26 @@ FOREIGN_USE = 256 << 20
 NOT_TOLD = "NVIDIA's driver has not yet said how they are"
 
 _ROUNDING = 1e-6
+_NAMED = 3
 _GPUS, _MEMORY, _CPUS = "GPUs", "memory", "CPUs"
+
+
+class Process(NamedTuple):
+    """A process that is no run's; its name is empty where only the host knows it."""
+
+    pid: int
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}, pid {self.pid}" if self.name else f"pid {self.pid}"
 
 
 @dataclass(frozen=True)
 class Gpu:
     """A GPU that may be leased, and what others than its lessees hold of its memory, in bytes.
 
-    ``foreign_compute`` is the part of ``foreign_memory`` that processes hold which compute; the
-    rest is a display's or the driver's. A ``memory_total`` of 0 is one that nobody tells.
+    ``foreign_compute`` is the part of ``foreign_memory`` that ``strangers`` hold, processes which
+    compute; the rest is a display's or the driver's. A ``memory_total`` of 0 is not told.
     """
 
     index: int
@@ -44,6 +55,7 @@ class Gpu:
     memory_total: int = 0
     foreign_memory: int = 0
     foreign_compute: int = 0
+    strangers: tuple[Process, ...] = ()
 
     @property
     def is_used_by_others(self) -> bool:
@@ -519,12 +531,26 @@ def _lack_of_gpus(asked: Resources, room: Room) -> str:
         return f"waits for GPUs: {trouble or NOT_TOLD}"
     count, fit = wanted_gpus(asked, gpus), len(room.fitting(asked.gpu_memory))
     wanted = _wanted(asked, count)
-    others = sum(gpu.is_used_by_others for gpu in gpus)
-    outside = f", {others} used by processes that are no runs" if others else ""
+    outside = _used_by_others([gpu for gpu in gpus if gpu.is_used_by_others])
     if asked.gpu_memory:
         memory = shown_bytes(asked.gpu_memory)
         return f"waits for {wanted} with {memory} free: {fit} of {len(gpus)} have it{outside}"
     return f"waits for {wanted}: {fit} of {len(gpus)} free{outside}"
+
+
+def _used_by_others(gpus: Sequence[Gpu]) -> str:
+    """How many GPUs others use, and who they are: often a notebook of the user's own."""
+    if not gpus:
+        return ""
+    who = in_brackets(each for gpu in gpus for each in gpu.strangers)
+    return f", {len(gpus)} used by processes that are no runs{who}"
+
+
+def in_brackets(strangers: Iterable[Process]) -> str:
+    """Who these processes are; empty for none."""
+    who = list(dict.fromkeys(map(str, strangers)))
+    more = f"; {len(who) - _NAMED} more" if len(who) > _NAMED else ""
+    return f" ({'; '.join(who[:_NAMED])}{more})" if who else ""
 
 
 def _wanted(asked: Resources, count: int) -> str:

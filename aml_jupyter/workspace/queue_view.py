@@ -13,6 +13,7 @@ from ..errors import AmlError
 from ..home import Home, home
 from ..job import layout, process, states
 from ..runner import board, queue
+from ..runner.leases import Process, in_brackets
 from ..spec import ALL_GPUS, Resources, RunRequest
 from ..spec.words import shown_age, shown_bytes, shown_duration
 
@@ -81,7 +82,7 @@ class QueuedRun:
 
 @dataclass(frozen=True)
 class GpuView:
-    """A GPU, the runs that have a lease of it, and what processes of others hold of it.
+    """A GPU, the runs that have a lease of it, what others hold of it, and who computes there.
 
     Memory in bytes, load in percent or None where it is not told.
     """
@@ -92,6 +93,11 @@ class GpuView:
     foreign_memory: int
     load: float | None
     holders: tuple[str, ...]
+    strangers: tuple[Process, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain JSON."""
+        return {**vars(self), "strangers": [each._asdict() for each in self.strangers]}
 
     def row(self) -> list[str]:
         """The cells of its line in a list; :data:`GPU_COLUMNS` names them."""
@@ -99,9 +105,13 @@ class GpuView:
             str(self.index),
             shown_bytes(self.memory_total) if self.memory_total else "",
             "" if self.load is None else f"{self.load:.0f} %",
-            shown_bytes(self.foreign_memory) if self.foreign_memory else "",
+            self._of_others(),
             ", ".join(self.holders),
         ]
+
+    def _of_others(self) -> str:
+        held = shown_bytes(self.foreign_memory) if self.foreign_memory else ""
+        return f"{held}{in_brackets(self.strangers)}".strip()
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,7 @@ class QueueView:
             "seen": self.seen,
             "running": [_to_json(run) for run in self.running],
             "waiting": [_to_json(run) for run in self.waiting],
-            "gpus": None if self.gpus is None else [vars(gpu) for gpu in self.gpus],
+            "gpus": None if self.gpus is None else [gpu.to_json() for gpu in self.gpus],
             "trouble": self.trouble,
             "cpus": self.cpus,
             "memory": self.memory,
@@ -258,6 +268,7 @@ def _gpu(said: Mapping[str, Any], running: Sequence[QueuedRun]) -> GpuView:
         said["foreign_memory"],
         said["load"],
         tuple(run.run_id for run in running if index in (run.gpus or ())),
+        tuple(Process(each["pid"], each["name"]) for each in said.get("strangers", ())),
     )
 
 
