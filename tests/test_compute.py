@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from aml_jupyter import Experiment, ScriptRunConfig, Workspace
+from aml_jupyter import Experiment, ScriptRunConfig, Workspace, runner
 from aml_jupyter.backends import visible
 from aml_jupyter.errors import AmlError, ComputeTargetException, UserErrorException
 from aml_jupyter.job import states
@@ -35,8 +35,18 @@ from aml_jupyter.workspace.compute_target import (
     RemoteCompute,
 )
 from aml_jupyter.workspace.pool_nodes import nodes_of
+from aml_jupyter.workspace.queue_view import position_of
 from tests.services.docker_engine import Engine
-from tests.support import experiment, finish, project, script, submit, until, ws
+from tests.support import (
+    experiment,
+    finish,
+    kill_runner,
+    project,
+    script,
+    submit,
+    until,
+    ws,
+)
 
 __all__ = ["experiment", "project", "ws"]
 
@@ -344,6 +354,30 @@ def test_making_a_pool_that_is_there_changes_it_and_keeps_the_rest(ws: Workspace
     assert target.tags == {"team": "vision"}
     with pytest.raises(ComputeTargetException, match="target cpu-cluster of type amlcompute"):
         ComputeTarget.attach(ws, "cpu-cluster", DockerTarget.attach_configuration())
+
+
+def test_a_pool_that_grows_or_shrinks_does_so_for_the_runs_that_wait(
+    ws: Workspace, experiment: Experiment, project: Path
+) -> None:
+    def going_on() -> int:
+        return sum(run.get_status() == "Running" for run in runs)
+
+    target, gate = pool(ws, max_nodes=1), project / "gate"
+    text = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.02)"
+    runs = [submit(experiment, text, compute_target="cpu-cluster") for _ in range(4)]
+    until(going_on)
+    target.update(max_nodes=2)
+    until(lambda: going_on() == 2)
+    kill_runner()
+    pool(ws, max_nodes=3)
+    runner.wake()
+    until(lambda: going_on() == 3)
+    target.update(max_nodes=1)
+    runs[0].cancel()
+    until(lambda: runs[0].get_status() == "Canceled")
+    until(lambda: (at := position_of(runs[3].id)) and "a slot of cpu-cluster" in at.why)
+    gate.touch()
+    assert all(finish(run)["status"] == "Completed" for run in runs[1:])
 
 
 def test_a_pool_can_be_changed_and_deleted_and_not_detached(ws: Workspace) -> None:

@@ -50,6 +50,13 @@ def enqueue(
     wake(place)
 
 
+def resize_pool(pool: str, slots: int) -> None:
+    """Give a pool so many slots, for the runs that wait as well."""
+    place = home()
+    queue.resize(place, pool, slots)
+    _ask(place, "wake")
+
+
 def impossible_here(resources: Resources) -> str | None:
     """Why this machine can never serve a run that asks for ``resources``, and the remedy."""
     from .leases import Machine, Wish, impossible

@@ -51,6 +51,7 @@ class Runner:
         self._has_published = True
         self._reasons: Mapping[str, str] = {}
         self._asked: object = None
+        self._pools: Mapping[str, int] = {}
         self._leaving = False
         self._called = False
         self._look_at_all = 0.0
@@ -162,6 +163,7 @@ class Runner:
     def _look(self) -> None:
         """One round: take in what is new, see how jobs are, let runs have their turn."""
         new = self._take_new()
+        self._resize_pools(new)
         statuses = self._poll()
         everyone = self._called or time.monotonic() >= self._look_at_all
         if everyone:
@@ -252,6 +254,15 @@ class Runner:
         for name, entry in new.items():
             self._runs[name] = ActiveRun(entry, self._bundle)
         return set(new)
+
+    def _resize_pools(self, new: set[str]) -> None:
+        """A pool has the slots that were said of it last, for all of its runs."""
+        pools = queue.pools(self._home)
+        for name in new if pools == self._pools else self._runs:
+            run = self._runs[name]
+            run.resize_pool(pools.get(run.entry.ask.pool, run.entry.ask.slots))
+        if pools != self._pools:
+            self._pools, self._asked = pools, None
 
     def _poll(self) -> dict[str, JobStatus]:
         """How all jobs are, asking each backend once."""

@@ -92,6 +92,13 @@ class ActiveRun:
         ask = self.entry.ask
         return Wish(ask.resources, ask.pool, ask.slots, self.parent or "", self.entry.run_id)
 
+    def resize_pool(self, slots: int) -> None:
+        """Take one of so many slots; the pool has become another size."""
+        ask = self.entry.ask
+        if ask.slots != slots:
+            self.entry = replace(self.entry, ask=replace(ask, slots=slots))
+            self._shown = None
+
     @property
     def is_waiting(self) -> bool:
         """Whether all that the run lacks is its turn."""

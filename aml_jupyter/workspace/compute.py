@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 
-from .. import backends
+from .. import backends, runner
 from ..backends.visible import submitters
 from ..errors import (
     AmlError,
@@ -209,6 +209,7 @@ def put(folder: WorkspaceFolder, name: str, kind: str, settings: Mapping[str, ob
         return with_changed(text, name, changed)
 
     folder.edit_targets(edited)
+    _resize(folder, name)
     return bool(was_new)
 
 
@@ -222,6 +223,14 @@ def change(folder: WorkspaceFolder, name: str, settings: Mapping[str, object]) -
     merged = {**entry_of(folder, name).settings, **changed}
     read(Entry(name, {key: value for key, value in merged.items() if value is not None}))
     folder.edit_targets(lambda text: with_changed(text, name, changed))
+    _resize(folder, name)
+
+
+def _resize(folder: WorkspaceFolder, name: str) -> None:
+    """Let the runs that wait for the target have as many slots as it has now."""
+    place = placement(folder, name)
+    if place.pool and place.slots:
+        runner.resize_pool(place.pool, place.slots)
 
 
 def remove(folder: WorkspaceFolder, name: str) -> None:
