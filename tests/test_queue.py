@@ -294,8 +294,8 @@ def ask(experiment: Experiment, project: Path) -> Callable[..., Run]:
 
 
 def up(run: Run) -> Run:
-    """The run once its script has begun."""
-    until(lambda: log_of(run))
+    """The run once its script has said its first line."""
+    until(lambda: "\n" in log_of(run))
     return run
 
 
