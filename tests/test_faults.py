@@ -699,6 +699,7 @@ def test_a_run_that_can_never_start_is_refused_once_it_can_be_written(
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("AML_FAKE_GPUS", "1x16G")
+    runner.ensure_runner()  # else each submit starts one, and the later ones outlive the first
     first, second = (submit(experiment, SLEEP, resources=Resources(1)) for _ in range(2))
     until(lambda: first.get_status() == "Running" and second.get_status() == "Queued")
     kill_runner()
@@ -718,7 +719,7 @@ def test_a_read_only_run_is_finished_once_it_can_be_written(
     experiment: Experiment, read_only: ReadOnly
 ) -> None:
     run = submit(experiment, SLEEP)
-    until(lambda: "up" in log_of(run))
+    until(lambda: "up" in log_of(run) and run.get_status() == "Running")
     read_only.freeze(run.folder)
     launcher = launcher_of(run)
     for pid in processes_below(run.folder.parent):
