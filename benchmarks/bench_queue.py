@@ -36,10 +36,10 @@ def rows(effort: Effort) -> Iterator[Row]:
     with experiment(**VARIABLES) as place, tempfile.TemporaryDirectory() as folder:
         soak = Soak(place, Path(folder), count)
         soak.go(kills, _WITHIN)
-        problems, returns = soak.problems(), soak.returns()
+        problems, returns, killed = soak.problems(), soak.returns(), soak.runner_kills
     for problem in problems[:10]:
         print(f"    {problem}")
-    name = f"{count} queued runs on {GPUS} fake GPUs, a third and {kills} runners killed: "
+    name = f"{count} queued runs on {GPUS} fake GPUs, a third and {killed} runners killed: "
     many, wrong = float(count), float(len(problems))
     yield Row(f"{name}wrong", wrong, "cases", "0", "runs", many, not wrong, [wrong])
     worst, limit = max(returns), ("kill and wait of a process", _kill_and_wait())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 from aml_jupyter import Experiment, Run, ScriptRunConfig, runner
 from aml_jupyter.home import home
 from aml_jupyter.job import events, states
+from aml_jupyter.runner.machine import processors
 from aml_jupyter.spec import ALL_GPUS, Resources
 from benchmarks.setting import JOBS
 
@@ -116,7 +118,7 @@ class Soak:
     def problems(self) -> list[str]:
         """All that should not have happened; empty when all was well."""
         stays = self.stays()
-        return [*self._ends(stays), *_too_much(stays), *self._out_of_order()]
+        return [*self._ends(stays), *too_much(stays), *self._out_of_order()]
 
     def stays(self) -> list[Stay]:
         """When each job was alive."""
@@ -134,7 +136,10 @@ class Soak:
         return found
 
     def returns(self) -> list[float]:
-        """Seconds from the death of each job that was killed to the end of its lease."""
+        """Seconds from the death of each job that was killed to the end of its lease.
+
+        Infinite for a lease of which no end was noted.
+        """
         return [
             _time_of(stay.job.run, "state", states.FAILED) - stay.end
             for stay in self.stays()
@@ -150,6 +155,9 @@ class Soak:
                 yield f"{job.run.id}, to {job.end}, is {status}"
             if lives[job.run.id] != 1:
                 yield f"{job.run.id} ran {lives[job.run.id]} times"
+            for kind, state in (("lease", None), ("state", expected)):
+                if math.isinf(_time_of(job.run, kind, state)):
+                    yield f"{job.run.id} has no event of its {state or kind}"
 
     def _out_of_order(self) -> Iterator[str]:
         turns: dict[tuple[bool, bool], list[tuple[int, int, float, str]]] = defaultdict(list)
@@ -163,7 +171,7 @@ class Soak:
                     yield f"{later[3]} had its turn before {earlier[3]}"
 
 
-def _too_much(stays: Sequence[Stay]) -> Iterator[str]:
+def too_much(stays: Sequence[Stay]) -> Iterator[str]:
     """Every moment at which jobs had more than there is."""
     alive: set[Stay] = set()
     ends = [(stay.end, 0, number, stay) for number, stay in enumerate(stays)]
@@ -176,6 +184,9 @@ def _too_much(stays: Sequence[Stay]) -> Iterator[str]:
         yield from _wrong_lease(stay)
         if len(alive) > SLOTS:
             yield f"{stay.job.run.id} is one of {len(alive)} on {SLOTS} slots"
+        cpus = sum(each.job.asked.cpus for each in alive)
+        if cpus > processors():
+            yield f"{stay.job.run.id} is one of those that have {cpus:g} of {processors():g} CPUs"
         for gpu in stay.gpus or ():
             yield from _wrong_use(gpu, [each for each in alive if gpu in (each.gpus or ())])
 
@@ -198,10 +209,10 @@ def _wrong_use(gpu: int, together: Sequence[Stay]) -> Iterator[str]:
 
 
 def _time_of(run: Run, kind: str, state: str | None = None) -> float:
-    """When the run last had an event of that kind."""
+    """When the run last had an event of that kind; never is infinitely late."""
     found, _ = events.read(str(run.folder))
     times = [each["t"] for each in found if each["e"] == kind and each.get("state") == state]
-    return float(times[-1]) if times else float("nan")
+    return float(times[-1]) if times else math.inf
 
 
 def _until(holds: Callable[[], bool], seconds: float) -> None:

@@ -65,8 +65,9 @@ def submit(to: Experiment, text: str, **options: Any) -> Run:
     source.mkdir()
     run_id = options.pop("run_id", None)
     tags = options.pop("tags", None)
+    resources = options.pop("resources", None)
     config = ScriptRunConfig(str(source), script=script(source, text), **options)
-    return to.submit(config, tags=tags, run_id=run_id)
+    return to.submit(config, tags=tags, run_id=run_id, resources=resources)
 
 
 def finish(run: Run, seconds: float = 20) -> dict[str, Any]:
@@ -100,6 +101,15 @@ def until(
 def _runner_said() -> str:
     path = home().runner_log
     return path.read_text(errors="replace")[-3000:] if path.exists() else "no runner spoke"
+
+
+LEASE_BACK_WITHIN = 5.0
+"""Seconds from the death of a job to the end of its lease: two are promised, and others compute."""
+
+
+def time_of(run: Run, kind: str) -> float:
+    """When the run first had an event of that kind."""
+    return next(each["t"] for each in events.read(str(run.folder))[0] if each["e"] == kind)
 
 
 def log_of(run: Run) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from aml_jupyter import Experiment, ScriptRunConfig, Workspace
+from aml_jupyter import Experiment, ScriptRunConfig, Workspace, runner
+from aml_jupyter.backends import visible
 from aml_jupyter.errors import AmlError, ComputeTargetException, UserErrorException
 from aml_jupyter.job import states
 from aml_jupyter.store import RunSummary, WorkspaceFolder
@@ -34,8 +35,18 @@ from aml_jupyter.workspace.compute_target import (
     RemoteCompute,
 )
 from aml_jupyter.workspace.pool_nodes import nodes_of
+from aml_jupyter.workspace.queue_view import position_of
 from tests.services.docker_engine import Engine
-from tests.support import experiment, finish, project, submit, until, ws
+from tests.support import (
+    experiment,
+    finish,
+    kill_runner,
+    project,
+    script,
+    submit,
+    until,
+    ws,
+)
 
 __all__ = ["experiment", "project", "ws"]
 
@@ -152,6 +163,25 @@ def test_a_target_that_is_not_there_is_v1s_exception_with_what_to_do(
     assert "aml target add gpubox" in caught.value.hint
 
 
+def test_the_target_amlcompute_is_this_machine_for_runs_that_name_a_size(
+    ws: Workspace, gpus: Callable[[str], None], project: Path
+) -> None:
+    gpus("4x16G")
+    config = ScriptRunConfig(str(project), script=script(project, "print(1)"))
+    config.run_config.target = "amlcompute"
+    with pytest.raises(AmlError, match=r"(?s)target amlcompute needs a size.*amlcompute\.vm_size"):
+        Experiment(ws, "test").plan(config)
+    config.run_config.amlcompute.vm_size = "STANDARD_NC12"
+    planned = Experiment(ws, "test").plan(config).place
+    assert (planned.backend, planned.pool, planned.target_kind) == ("local", "", "amlcompute")
+    assert planned.resources.gpus == 2
+    with pytest.raises(ComputeTargetException, match=r"Runs may have it as their target") as caught:
+        ComputeTarget(ws, "amlcompute")
+    assert "create" not in caught.value.hint
+    write(ws.folder, "amlcompute: {type: amlcompute, max_nodes: 3}\n")
+    assert Experiment(ws, "test").plan(config).place.slots == 3
+
+
 @pytest.mark.parametrize(
     ("there", "size", "given", "told"),
     [
@@ -191,6 +221,17 @@ def test_a_gpu_size_where_no_gpus_are_says_so_and_runs_all_the_same(
     assert place.notes == (
         "pool has the size STANDARD_NC6 with 1 GPU, but this machine has none: its runs get none.",
     )
+
+
+def test_a_run_without_gpus_may_submit_to_a_pool_with_gpus(
+    folder: WorkspaceFolder, gpus: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus("4x16G")
+    write(folder, "pool: {type: amlcompute, vm_size: STANDARD_NC6}\n")
+    for name, value in visible.leased(os.environ, ()).items():
+        monkeypatch.setenv(name, value)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    assert placement(folder, "pool").gpus == 1
 
 
 def test_gpus_of_a_target_are_what_it_says_itself(folder: WorkspaceFolder) -> None:
@@ -313,6 +354,30 @@ def test_making_a_pool_that_is_there_changes_it_and_keeps_the_rest(ws: Workspace
     assert target.tags == {"team": "vision"}
     with pytest.raises(ComputeTargetException, match="target cpu-cluster of type amlcompute"):
         ComputeTarget.attach(ws, "cpu-cluster", DockerTarget.attach_configuration())
+
+
+def test_a_pool_that_grows_or_shrinks_does_so_for_the_runs_that_wait(
+    ws: Workspace, experiment: Experiment, project: Path
+) -> None:
+    def going_on() -> int:
+        return sum(run.get_status() == "Running" for run in runs)
+
+    target, gate = pool(ws, max_nodes=1), project / "gate"
+    text = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.02)"
+    runs = [submit(experiment, text, compute_target="cpu-cluster") for _ in range(4)]
+    until(going_on)
+    target.update(max_nodes=2)
+    until(lambda: going_on() == 2)
+    kill_runner()
+    pool(ws, max_nodes=3)
+    runner.wake()
+    until(lambda: going_on() == 3)
+    target.update(max_nodes=1)
+    runs[0].cancel()
+    until(lambda: runs[0].get_status() == "Canceled")
+    until(lambda: (at := position_of(runs[3].id)) and "a slot of cpu-cluster" in at.why)
+    gate.touch()
+    assert all(finish(run)["status"] == "Completed" for run in runs[1:])
 
 
 def test_a_pool_can_be_changed_and_deleted_and_not_detached(ws: Workspace) -> None:

@@ -142,7 +142,65 @@ def test_a_target_or_a_size_of_machine_is_needed() -> None:
     sized = Estimator(".", entry_script="a.py", vm_size="STANDARD_D2_V2", vm_priority="lowpriority")
     assert sized.run_config.amlcompute.vm_size == "STANDARD_D2_V2"
     assert sized.run_config.amlcompute.vm_priority == "lowpriority"
-    assert sized.run_config.target == "local"
+    assert sized.run_config.target == "amlcompute"
+
+
+def made_up(monkeypatch: pytest.MonkeyPatch, gpus: str) -> None:
+    """Make this machine have these GPUs."""
+    monkeypatch.setenv("AML_FAKE_GPUS", gpus)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_a_size_of_machine_alone_is_this_machine_with_the_gpus_of_that_size(
+    experiment: Experiment, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up(monkeypatch, "2x16G")
+    plain = {"entry_script": "train.py", "pip_packages": []}
+    for size, gpus in (("STANDARD_D2_V2", 0), ("STANDARD_NC6", 1), ("STANDARD_NC24", 2)):
+        place = experiment.plan(Estimator(source, vm_size=size, **plain)).place
+        assert (place.backend, place.pool, place.resources.gpus) == ("local", "", gpus)
+    assert "size STANDARD_NC24 with 4 GPUs, but this machine has 2" in place.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "use_gpu", "gpus"),
+    [
+        ("gpu-cluster", True, 4),
+        ("gpu-cluster", False, 4),
+        ("cpu-cluster", True, 1),
+        ("all-of-them", True, -1),
+        ("local", True, 1),
+        ("local", False, None),
+    ],
+)
+def test_the_gpus_of_a_run_are_those_it_likes_or_its_targets_if_they_are_more(
+    experiment: Experiment,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+    use_gpu: bool,
+    gpus: int | None,
+) -> None:
+    made_up(monkeypatch, "8x16G")
+    experiment.workspace.folder.targets_file.write_text(
+        "gpu-cluster: {type: amlcompute, vm_size: STANDARD_NC24}\n"
+        "cpu-cluster: {type: amlcompute, vm_size: STANDARD_D2_V2}\n"
+        "all-of-them: {type: local, gpus: all}\n"
+    )
+    estimator = Estimator(source, compute_target=target, entry_script="train.py", use_gpu=use_gpu)
+    assert experiment.plan(estimator).place.resources.gpus == gpus
+
+
+def test_what_v1_takes_at_submission_is_taken_or_refused_in_our_words(
+    experiment: Experiment, source: Path
+) -> None:
+    estimator = Estimator(source, compute_target="local", entry_script="train.py")
+    run = experiment.submit(estimator, inputs=[], source_directory_data_store="blobs")
+    assert finish(run)["status"] == "Completed"
+    with fails(TrainingException, "Estimator got inputs", "script_params"):
+        experiment.submit(estimator, inputs=["a dataset"])
+    with fails(TrainingException, "inputs"):
+        run.submit_child(estimator.to_script_run_config(), inputs=["a dataset"])
 
 
 def test_with_use_gpu_it_asks_for_one_and_for_the_image_with_cuda() -> None:
@@ -339,6 +397,21 @@ def test_the_hint_how_to_write_it_otherwise_is_given_once_in_a_process(source: P
     assert [line.split("(")[0] for line in said.stdout.splitlines()] == ["Estimator", "SKLearn"]
     assert "ScriptRunConfig('.', script='train.py'" in said.stdout
     assert said.stderr == ""
+
+
+def test_the_hint_names_what_a_script_run_config_does_not_take() -> None:
+    code = (
+        "from aml_jupyter import PyTorch\n"
+        "given = {'environment_variables': {'API_TOKEN': 'abc'}, 'vm_size': 'STANDARD_NC6'}\n"
+        "PyTorch('.', entry_script='train.py', use_gpu=True, **given)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "with experiment.submit(…, resources=Resources(gpus=1))" in said.stdout
+    assert "'NCCL_TREE_THRESHOLD': '0'" in said.stdout
+    assert "'API_TOKEN'" in said.stdout
+    assert "abc" not in said.stdout
+    assert "run_config.amlcompute.vm_size='STANDARD_NC6'" in said.stdout
+    assert said.stdout.count("\n") == 1
 
 
 # --- frameworks

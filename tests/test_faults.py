@@ -23,6 +23,7 @@ from aml_jupyter.errors import StorageFullError
 from aml_jupyter.home import home
 from aml_jupyter.job import events, layout
 from aml_jupyter.runner import queue
+from aml_jupyter.spec import Resources
 from aml_jupyter.store import Index, Query, WorkspaceFolder
 from tests.support import (
     assert_no_orphans,
@@ -693,11 +694,32 @@ def read_only() -> Iterator[ReadOnly]:
 
 
 @pytest.mark.service("mount")
+def test_a_run_that_can_never_start_is_refused_once_it_can_be_written(
+    experiment: Experiment, read_only: ReadOnly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("AML_FAKE_GPUS", "1x16G")
+    runner.ensure_runner()  # else each submit starts one, and the later ones outlive the first
+    first, second = (submit(experiment, SLEEP, resources=Resources(1)) for _ in range(2))
+    until(lambda: first.get_status() == "Running" and second.get_status() == "Queued")
+    kill_runner()
+    read_only.freeze(second.folder)
+    monkeypatch.setenv("AML_FAKE_GPUS", "")
+    pid = runner.ensure_runner().pid
+    until(lambda: f"{second.id}: OSError" in home().runner_log.read_text())
+    assert runner_pid() == pid
+    read_only.thaw()
+    details = finish(second)
+    assert "asks for 1 GPU, and this machine has none" in message_of(details)
+    assert runner_pid() == pid
+
+
+@pytest.mark.service("mount")
 def test_a_read_only_run_is_finished_once_it_can_be_written(
     experiment: Experiment, read_only: ReadOnly
 ) -> None:
     run = submit(experiment, SLEEP)
-    until(lambda: run.get_status() == "Running")
+    until(lambda: "up" in log_of(run) and run.get_status() == "Running")
     read_only.freeze(run.folder)
     launcher = launcher_of(run)
     for pid in processes_below(run.folder.parent):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -20,6 +20,7 @@ from aml_jupyter.runner.leases import (
     Wish,
     decide,
     impossible,
+    never,
 )
 from aml_jupyter.spec import ALL_GPUS, Resources
 
@@ -109,7 +110,8 @@ def test_a_gpu_that_others_use_is_not_leased_alone_and_shared_only_beside_them()
     here = machine(16, foreign=[10])
     decision = decide([], line(a=wish(1)), here)
     assert decision.reasons == {
-        "a": "waits for 1 GPU: 0 of 1 free, 1 used by processes that are no runs"
+        "a": "waits for 1 GPU: 0 of 1 free, 1 used by processes that are no runs; "
+        "what is no run holds too much, so others go first"
     }
     assert gpus_of(decide([], line(a=wish(1, 6)), here)) == {"a": (0,)}
     assert not decide([], line(a=wish(1, 7)), here).grants
@@ -203,15 +205,80 @@ def test_a_child_borrows_the_slot_of_the_run_that_waits_for_it_one_at_a_time() -
     waiting = line(
         first=wish(slots=1), child=wish(slots=1, lender="p"), sibling=wish(slots=1, lender="p")
     )
-    decision = decide(held((wish(slots=1), ())), waiting, FOUR)
+    decision = decide(held((wish(slots=1, run="p"), ())), waiting, FOUR)
     assert set(decision.grants) == {"child"}
     assert decision.reasons["sibling"] == "waits for a slot behind first"
+    children = held((wish(slots=1, run="p"), ()), (wish(slots=1, lender="p", run="child"), ()))
+    assert not decide(children, waiting[2:], FOUR).grants
+
+
+def test_a_child_borrows_no_slot_of_a_pool_that_its_parent_is_not_in() -> None:
+    waiting = line(child=wish(pool="w/p", slots=1, lender="p"))
+    holders = held((wish(slots=1, run="p"), ()), (wish(pool="w/p", slots=1), ()))
+    decision = decide(holders, waiting, FOUR)
+    assert decision.reasons == {"child": "waits for a slot of p: the only one is taken"}
+    assert set(decide(holders[:1], waiting, FOUR).grants) == {"child"}
+
+
+def test_a_child_goes_before_who_waits_for_its_parent() -> None:
+    two = machine(16, 16)
+    waiting = line(other=wish(2), child=wish(1, lender="p"), sibling=wish(1, lender="p"))
+    decision = decide(held((wish(1, run="p"), (0,))), waiting, two)
+    assert gpus_of(decision) == {"child": (1,)}
+    assert decision.reasons["sibling"] == "waits for GPUs behind other"
+    family = held((wish(1, run="p"), (0,)), (wish(1, lender="p", run="child"), (1,)))
+    assert decide(family, waiting, two).reasons["other"] == "waits for 2 GPUs: 0 of 2 free"
+
+
+def test_a_child_that_lacks_what_its_parent_holds_says_so_and_keeps_nobody() -> None:
+    waiting = line(child=wish(2, lender="p"), other=wish(1))
+    decision = decide(held((wish(1, run="p"), (0,))), waiting, machine(16, 16))
+    assert gpus_of(decision) == {"other": (1,)}
+    assert decision.reasons["child"] == (
+        "waits for 2 GPUs: 1 of 2 free; p may be waiting for it with what it lacks, "
+        "so others go first"
+    )
+    grandparents = held((wish(cpus=9, run="g"), ()), (wish(cpus=5, lender="g", run="p"), ()))
+    decision = decide(grandparents, line(child=wish(cpus=3, lender="p")), FOUR)
+    assert "3 CPUs: 2 of 16 free; p and g may be waiting" in decision.reasons["child"]
+
+
+def test_a_run_that_only_strangers_keep_from_starting_holds_nothing_back() -> None:
+    eight = machine(*[16] * 8, foreign=[8])
+    waiting = line(big=wish(8), seven=wish(7), one=wish(1))
+    decision = decide([], waiting, eight)
+    assert gpus_of(decision) == {"seven": (1, 2, 3, 4, 5, 6, 7)}
+    assert decision.reasons == {
+        "big": "waits for 8 GPUs: 7 of 8 free, 1 used by processes that are no runs; what is no "
+        "run holds too much, so others go first",
+        "one": "waits for 1 GPU: 0 of 8 free, 1 used by processes that are no runs",
+    }
+    shown = Machine((Gpu(0, "GPU-0", 16 * G, G),))
+    decision = decide([], line(most=wish(1, 16), small=wish(1, 8)), shown)
+    assert gpus_of(decision) == {"small": (0,)}
+    assert "have it; what is no run holds too much" in decision.reasons["most"]
 
 
 def test_a_run_that_can_never_start_keeps_nobody_waiting() -> None:
     decision = decide([], line(never=wish(5), small=wish(1)), FOUR)
     assert set(decision.grants) == {"small"}
     assert decision.reasons["never"].startswith("It asks for 5 GPUs, and this machine has 4.")
+
+
+def test_gpus_that_only_this_runner_does_not_see_may_be_had_of_the_next() -> None:
+    here = Machine((Gpu(1, memory_total=16 * G),), hidden=3)
+    blind = Machine((), hidden=4)
+    for asked in (wish(4), wish(2), wish(1, 80)):
+        assert impossible(asked, here)
+        assert never(asked, here) is None
+        assert never(asked, blind) is None
+    assert "It asks for 5 GPUs" in (never(wish(5), here) or "")
+    assert "It asks for 99 CPUs" in (never(wish(1, cpus=99), replace(here, cpus=8)) or "")
+    decision = decide([], line(big=wish(4), small=wish(1)), here)
+    assert set(decision.grants) == {"small"}
+    assert decision.reasons["big"].startswith(
+        "waits for 4 GPUs: the runner has 1, CUDA_VISIBLE_DEVICES hides 3 more from it"
+    )
 
 
 IMPOSSIBLE = [
@@ -247,6 +314,7 @@ def test_what_can_be_had_later_is_not_impossible() -> None:
 
 # Whatever comes ---------------------------------------------------------------------------------
 
+FAMILY = "run0"
 WISHES = some.builds(
     wish,
     gpus=some.sampled_from([None, 0, 1, 1, 2, 3, 4, ALL_GPUS]),
@@ -255,6 +323,7 @@ WISHES = some.builds(
     memory=some.sampled_from([0, 0, 8, 40, 64]),
     pool=some.sampled_from(["", "", "w/p", "w/q"]),
     slots=some.sampled_from([1, 2, 5]),
+    lender=some.sampled_from(["", "", FAMILY]),
 )
 
 
@@ -275,10 +344,21 @@ def assert_fits(holders: Sequence[tuple[Wish, Lease]], here: Machine) -> None:
     assert sum(each.resources.memory for each, _ in holders) <= here.memory
 
 
+def borrows(child: Wish, holders: Mapping[str, tuple[Wish, Lease]]) -> bool:
+    """Whether its parent has a slot for it that no other child has."""
+    lender = holders.get(child.lender)
+    siblings = [other for other, _ in holders.values() if other.lender == child.lender]
+    return lender is not None and lender[0].pool == child.pool and not siblings
+
+
 @given(some.lists(WISHES, max_size=30), some.randoms(use_true_random=False))
 @settings(max_examples=150, deadline=None)
 def test_never_too_much_and_everyone_at_last(wishes: list[Wish], chance: random.Random) -> None:
-    waiting = [(f"run{number}", each) for number, each in enumerate(wishes)]
+    waiting = [
+        (key, replace(each, run=key, lender=each.lender if number else ""))
+        for number, each in enumerate(wishes)
+        for key in [f"run{number}"]
+    ]
     holders: dict[str, tuple[Wish, Lease]] = {}
     started: list[str] = []
     while waiting:
@@ -286,16 +366,24 @@ def test_never_too_much_and_everyone_at_last(wishes: list[Wish], chance: random.
         assert decision.grants.keys() | decision.reasons.keys() == {key for key, _ in waiting}
         assert not decision.grants.keys() & decision.reasons.keys()
         assert decision.grants or holders, f"nobody may start: {decision.reasons}"
-        for key, each in waiting:
-            if key in decision.grants:
-                holders[key] = (each, decision.grants[key])
-                started.append(key)
-                used = sum(other.pool == each.pool for other, _ in holders.values())
-                assert used <= each.slots
+        known = dict(waiting)
+        for key, lease in decision.grants.items():
+            each = known[key]
+            used = sum(other.pool == each.pool for other, _ in holders.values())
+            assert used < each.slots or borrows(each, holders)
+            holders[key] = (each, lease)
+            started.append(key)
         assert_fits(list(holders.values()), FOUR)
         waiting = [(key, each) for key, each in waiting if key not in decision.grants]
-        if holders:
-            del holders[chance.choice(sorted(holders))]
+        has_children = any(each.lender for _, each in waiting)
+        ends = sorted(key for key in holders if key != FAMILY or not has_children)
+        if ends:
+            del holders[chance.choice(ends)]
+        elif holders and not decision.grants:
+            # It waits for children that lack what it holds, until its user ends it.
+            whys = [decision.reasons[key] for key, each in waiting if each.lender]
+            assert all(f"{FAMILY} may be waiting" in why for why in whys)
+            del holders[FAMILY]
     alike = Counter(wishes).most_common(1)
     if alike:
         keys = [f"run{number}" for number, each in enumerate(wishes) if each == alike[0][0]]

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace
+from aml_jupyter.backends.visible import VISIBLE, leased, submitters, unleased
 from aml_jupyter.errors import RunConfigurationException
 from aml_jupyter.runner import gpus, machine
 from aml_jupyter.runner.gpus import Gpu, Reading
+from aml_jupyter.runner.leases import Process
 from aml_jupyter.runner.machine import MachineWatch, as_leasable, here, memory, processors
 from aml_jupyter.spec import Resources
 from aml_jupyter.workspace.queue_view import position_of
@@ -27,11 +29,12 @@ __all__ = ["driver", "experiment", "project", "ws"]
 G = 1 << 30
 NOBODY = 1 << 30
 OWN, OTHER = os.getpid(), os.getppid()
+ROOT = str(Path(__file__).parent.parent)
 
 
 @pytest.fixture(autouse=True)
 def _no_real_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(machine.VISIBLE, raising=False)
+    monkeypatch.delenv(VISIBLE, raising=False)
     monkeypatch.setenv(gpus.FAKES, "2x16G")
 
 
@@ -64,10 +67,20 @@ def test_made_up_gpus_that_make_no_sense_are_trouble(
 def test_what_is_hidden_from_the_runner_is_not_leased(
     visible: str, indices: list[int], hidden: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(machine.VISIBLE, visible)
+    monkeypatch.setenv(VISIBLE, visible)
     found = here()
     assert [gpu.index for gpu in found.gpus or ()] == indices
     assert found.hidden == hidden
+
+
+def test_a_lease_leaves_what_its_submitter_saw() -> None:
+    for before in ({}, {VISIBLE: ""}, {VISIBLE: "1,2"}):
+        job = {**before, **leased(before, (2,))}
+        assert job[VISIBLE] == "2"
+        child = {**job, **leased(job, ())}
+        assert child[VISIBLE] == ""
+        assert submitters(job) == submitters(child) == before.get(VISIBLE)
+        assert unleased(child) == {**before, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def test_processors_and_memory_are_no_more_than_there_are() -> None:
@@ -112,6 +125,26 @@ def test_where_the_driver_does_not_say_how_much_all_that_is_used_is_taken_for_ot
 def test_a_process_that_only_the_host_knows_is_the_lessees_where_there_is_one() -> None:
     assert use(gpu(2 * G, unknown=2 * G), is_leased=True) == (0, 0)
     assert use(gpu(2 * G, unknown=2 * G), is_leased=False) == (2 * G, 2 * G)
+
+
+def test_strangers_are_named_by_program_and_script(tmp_path: Path) -> None:
+    text = "import time; print(1, flush=True); time.sleep(99)"
+    python, path = Path(sys.executable).name, tmp_path / "sleeper.py"
+    path.write_text(text)
+    calls = {
+        f"{python} -m sleeper": ["-m", "sleeper", "--fast"],
+        f"{python} sleeper.py": [str(path), "1"],
+        python: ["-c", text],
+    }
+    for name, words in calls.items():
+        command = [sys.executable, *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            used = Gpu(0, "GPU-0", 5.0, 2 * G, {OWN: G, process.pid: G})
+            assert as_leasable(used, {OWN}, True).strangers == (Process(process.pid, name),)
+            process.kill()
+    assert str(Process(7, machine.name_of(NOBODY))) == "pid 7"
 
 
 # From look to look ------------------------------------------------------------------------------
@@ -206,7 +239,11 @@ def test_a_gpu_that_a_stranger_uses_is_leased_when_it_has_gone(
     assert (log_of(one), log_of(shared)) == ("1\n", "0\n")
     both = asking(ws, 2)
     until(lambda: "no runs" in why(both))
-    assert why(both) == "waits for 2 GPUs: 1 of 2 free, 1 used by processes that are no runs"
+    assert why(both) == (
+        "waits for 2 GPUs: 1 of 2 free, 1 used by processes that are no runs "
+        f"({Path(sys.executable).name}, pid {stranger.pid}); "
+        "what is no run holds too much, so others go first"
+    )
     stranger.kill()
     stranger.wait()
     finish(both)
@@ -227,6 +264,49 @@ def test_a_driver_in_trouble_keeps_those_waiting_who_ask_for_gpus(
     assert second.get_status() == "Queued"
     second.cancel()
     finish(second)
+
+
+LOOK = """
+    import os, pathlib, time
+    from aml_jupyter.runner.gpus import Gpus
+
+    lost, told = pathlib.Path(os.environ["FAKE_NVML"]) / "lost-1", Gpus(print, lost_after={after})
+
+    def looked() -> str:
+        last, told.newest = told.newest, None
+        until = time.monotonic() + {patience}
+        while told.newest is None and time.monotonic() < until:
+            told.ask()
+            time.sleep(0.02)
+        return str(told.newest and [gpu.number for gpu in told.newest.gpus])
+
+    {steps}
+    """
+
+
+def looking(steps: str, after: float, patience: float = 10) -> list[str]:
+    """What a process that looks at the GPUs prints."""
+    code = textwrap.dedent(LOOK).format(steps=steps, after=after, patience=patience)
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_a_gpu_with_an_error_is_lost_when_the_error_stays(driver: Path) -> None:
+    steps = "print(looked()); lost.touch(); print(looked()); time.sleep(1); print(looked())"
+    steps += "; lost.unlink(); print(looked())"
+    assert looking(steps, after=0.9) == ["[0, 1]", "[0, 1]", "[0]", "[0, 1]"]
+
+
+def test_gpus_are_told_of_when_each_has_been_seen_or_is_lost(driver: Path) -> None:
+    assert looking("lost.touch(); print(looked())", after=60, patience=1) == ["None"]
+    assert looking("lost.touch(); print(looked())", after=0.5) == ["[0]"]
+
+
+def test_the_doctor_names_who_computes(stranger: subprocess.Popen[bytes], ws: Workspace) -> None:
+    command = [sys.executable, "-m", "aml_jupyter", "doctor"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], ROOT])}
+    said = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert f"in use now: 0 ({Path(sys.executable).name}, pid {stranger.pid})" in said.stdout
 
 
 def test_more_gpus_than_there_are_are_refused_at_once(

@@ -18,19 +18,23 @@ from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace, runner
 from aml_jupyter.cli import main
 from aml_jupyter.home import home
 from aml_jupyter.job import events, layout, states
+from aml_jupyter.notebook.queue_table import QueueTable
 from aml_jupyter.runner import queue
 from aml_jupyter.runner.board import Board, BoardRun, is_current, read
 from aml_jupyter.runner.forecast import Coming, Durations, Going, forecast
-from aml_jupyter.runner.leases import Gpu, Lease, Machine, Wish, decide
+from aml_jupyter.runner.leases import Gpu, Lease, Machine, Process, Wish, decide
 from aml_jupyter.spec import ALL_GPUS, Resources, RunRequest
 from aml_jupyter.spec.records import JobSpec
 from aml_jupyter.workspace.queue_view import (
+    QueuedRun,
+    QueueView,
     asked_in_words,
     position_of,
     queue_of,
     summary_of,
 )
 from tests.support import (
+    LEASE_BACK_WITHIN,
     experiment,
     finish,
     kill,
@@ -40,6 +44,8 @@ from tests.support import (
     project,
     runner_pid,
     script,
+    submit,
+    time_of,
     until,
     ws,
 )
@@ -150,7 +156,7 @@ def test_the_board_tells_who_has_what_and_who_waits_for_what() -> None:
     assert is_current(content)
     machine = content["machine"]
     assert machine["gpus"] == [
-        {**vars(gpu), "load": None if gpu.index else 37} for gpu in FOUR.gpus or ()
+        {**vars(gpu), "strangers": [], "load": None if gpu.index else 37} for gpu in FOUR.gpus or ()
     ]
     assert (machine["cpus"], machine["memory"]) == (FOUR.cpus, FOUR.memory)
     (running,), (waiting,) = content["running"], content["waiting"]
@@ -158,6 +164,22 @@ def test_the_board_tells_who_has_what_and_who_waits_for_what() -> None:
     assert waiting["asks"] == {"gpus": 1, "gpu_memory": G}
     assert waiting["why"].startswith("It asks for 1 GPU")
     assert abs(waiting["expected"] - time.time() - 60) < 5
+
+
+def test_the_board_and_the_queue_name_who_computes_without_a_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kernel = Process(4711, "python -m ipykernel_launcher")
+    used = Machine((Gpu(0, "GPU-0", 16 * G, 2 * G, 2 * G, (kernel, Process(12))),))
+    run, board = on_board("first", gpus=1), Board(home().make())
+    reasons = decide([], [(run.key, run.wish)], used).reasons
+    board.show(used, {}, [], [run], reasons)
+    assert "(python -m ipykernel_launcher, pid 4711; pid 12)" in reasons["first"]
+    (gpu,) = queue_of().gpus or ()
+    assert gpu.strangers == (kernel, Process(12))
+    assert gpu.row()[3] == "2 GiB (python -m ipykernel_launcher, pid 4711; pid 12)"
+    content = json.loads(said(capsys, "--json")[0])
+    assert content["gpus"][0]["strangers"] == [kernel._asdict(), {"pid": 12, "name": ""}]
 
 
 def test_who_waits_for_an_environment_is_told_so() -> None:
@@ -219,6 +241,26 @@ def test_what_a_run_asks_for_is_told_in_words(asked: Resources, words: str) -> N
     assert asked_in_words(asked) == words
 
 
+def test_a_notebook_and_a_terminal_show_the_same_rows() -> None:
+    now = time.time()
+    run = QueuedRun(
+        *("run0", "/runs/run0", "mnist", "local", "", Resources(2), "Queued", now - 61, 1),
+        why="waits for 2 GPUs: 0 of 2 free",
+        expected=now + 125.5,
+    )
+    assert run.row() == [
+        *("1", "run0", "mnist", "local", "2 GPUs", "Queued", "1 min", "in 2 min 05 s"),
+        "waits for 2 GPUs: 0 of 2 free",
+    ]
+    many = tuple(replace(run, run_id=f"run{n}", position=n + 1) for n in range(22))
+    view = QueueView(True, now, (), many, None, "", 8.0, 0)
+    in_notebook = repr(QueueTable(view))
+    assert all(cell in in_notebook for cell in many[19].row())
+    assert "run20" not in in_notebook
+    assert "… and 2 more; --all shows them." in in_notebook
+    assert "run21" in repr(QueueTable(view, everything=True))
+
+
 # With a runner ----------------------------------------------------------------------------------
 
 HOLD = """
@@ -252,8 +294,8 @@ def ask(experiment: Experiment, project: Path) -> Callable[..., Run]:
 
 
 def up(run: Run) -> Run:
-    """The run once its script has begun."""
-    until(lambda: log_of(run))
+    """The run once its script has said its first line."""
+    until(lambda: "\n" in log_of(run))
     return run
 
 
@@ -299,6 +341,7 @@ def test_a_lease_ends_with_its_job_whatever_ended_it(victim: str, ask: Callable[
     (job,) = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
     if "runner" in victim:
         kill_runner()
+    died = time.time()
     for name, pid in (("launcher", launcher), ("job", int(job))):
         if name in victim:
             kill(pid)
@@ -306,10 +349,12 @@ def test_a_lease_ends_with_its_job_whatever_ended_it(victim: str, ask: Callable[
     if victim == "runner":
         until(runner_pid)
         assert waits(second).startswith("waits for 2 GPUs")
+        died = time.time()
         first.cancel()
     up(second)
     assert first.get_status() in ("Failed", "Canceled")
     assert log_of(second) == "0,1\n"
+    assert 0 <= time_of(second, "lease") - died <= LEASE_BACK_WITHIN
 
 
 def test_a_start_that_a_killed_runner_left_half_done_goes_on_with_its_lease(
@@ -340,6 +385,128 @@ def test_a_higher_priority_goes_first(ask: Callable[..., Run], project: Path) ->
     finish(first)
     up(high)
     assert not log_of(low)
+
+
+# Who starts the runner ---------------------------------------------------------------------------
+
+RESTART = """
+    import os, pathlib, signal, time
+    from aml_jupyter import runner
+
+    print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
+    until = time.monotonic() + 20
+    os.kill(runner.runner_status().pid, signal.SIGKILL)
+    while runner.runner_status() is None and time.monotonic() < until:
+        runner.wake()
+        time.sleep(0.1)
+    while not pathlib.Path({gate!r}).exists():
+        time.sleep(0.02)
+    """
+
+
+def test_a_runner_that_a_job_started_has_more_gpus_than_the_job(
+    experiment: Experiment, ask: Callable[..., Run], project: Path
+) -> None:
+    before = runner.ensure_runner().pid
+    job = submit(experiment, RESTART.format(gate=str(project / "gate")), resources=Resources(1))
+    until(lambda: runner_pid() not in (0, before))
+    both = ask(gpus=2)
+    assert waits(both) == "waits for 2 GPUs: 1 of 2 free"
+    (project / "gate").touch()
+    assert finish(both)["status"] == "Completed"
+    assert (log_of(job), log_of(both)) == ("0\n", "0,1\n")
+
+
+def test_gpus_that_are_only_hidden_from_the_runner_are_waited_for(
+    ask: Callable[..., Run], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "gate").touch()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    runner.ensure_runner()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    both, one = ask(gpus=2), ask(gpus=1)
+    assert "the runner has 1, CUDA_VISIBLE_DEVICES hides 1 more" in waits(both)
+    assert finish(one)["status"] == "Completed"
+    runner.stop_runner()
+    until(lambda: not runner_pid())
+    assert finish(both)["status"] == "Completed"
+    assert (log_of(one), log_of(both)) == ("1\n", "0,1\n")
+
+
+def test_only_runs_that_completed_tell_how_long_the_next_one_takes(
+    ask: Callable[..., Run], project: Path
+) -> None:
+    def known() -> dict[str, Any]:
+        path = home().state / "durations.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    killed, canceled = up(ask("never")), up(ask("never"))
+    canceled.cancel()
+    (job,) = (
+        Path(f"/proc/{launcher_of(killed)}/task/{launcher_of(killed)}/children").read_text().split()
+    )
+    kill(int(job))
+    assert (finish(killed)["status"], finish(canceled)["status"]) == ("Failed", "Canceled")
+    completed = up(ask())
+    (project / "gate").touch()
+    finish(completed)
+    until(lambda: known() != {})
+    (took,) = known().values()
+    assert len(took) == 1
+
+
+# Runs that submit runs --------------------------------------------------------------------------
+
+PARENT = """
+    import pathlib, time
+    from aml_jupyter import Run, ScriptRunConfig
+    from aml_jupyter.spec import Resources
+
+    print("up", flush=True)
+    while not pathlib.Path({gate!r}).exists():
+        time.sleep(0.02)
+    run = Run.get_context()
+    open("child.py", "w").write("import os; print(os.environ['CUDA_VISIBLE_DEVICES'])")
+    child = run.submit_child(ScriptRunConfig(".", script="child.py"), resources=Resources({gpus}))
+    child.wait_for_completion()
+    """
+
+
+@pytest.fixture
+def parent(experiment: Experiment, project: Path) -> Callable[[int], Run]:
+    """Submits a run with one GPU that waits for a child with so many."""
+
+    def submitted(gpus: int) -> Run:
+        text = PARENT.format(gate=str(project / "child"), gpus=gpus)
+        return up(submit(experiment, text, resources=Resources(1)))
+
+    return submitted
+
+
+def test_a_child_has_its_turn_before_who_waits_for_its_parent(
+    ask: Callable[..., Run], parent: Callable[[int], Run], project: Path
+) -> None:
+    run, other = parent(1), ask(gpus=2)
+    waits(other)
+    (project / "gate").touch()
+    (project / "child").touch()
+    assert finish(run)["status"] == "Completed", log_of(run)
+    (child,) = run.get_children()
+    assert log_of(child) == "1\n"
+    assert finish(other)["status"] == "Completed"
+
+
+def test_a_child_that_waits_for_what_its_parent_holds_says_so(
+    ask: Callable[..., Run], parent: Callable[[int], Run], project: Path
+) -> None:
+    run = parent(2)
+    (project / "child").touch()
+    child = until(lambda: next(iter(run.get_children()), None))
+    until(lambda: f"{run.id} may be waiting for it" in waits(child))
+    assert log_of(up(ask(gpus=1))) == "1\n"
+    run.cancel()
+    child.cancel()
+    finish(run)
 
 
 # `aml queue` ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from ..job.process import identity, is_alive
 from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, expand, run_variables
 from .files import read_below
 from .processes import end, processes_of, processes_of_each, wake
+from .visible import leased
 
 _NOT_FOR_JOBS = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JPY_INTERRUPT_EVENT", CONTAINED)
 
@@ -57,9 +58,7 @@ class LocalBackend(Backend):
         path = job.environment.get("PYTHONPATH")
         added["PYTHONPATH"] = f"{path}{os.pathsep}{job.bundle}" if path else str(job.bundle)
         if job.gpus is not None:
-            # Counted as nvidia-smi and the lease count them, and not by their speed.
-            added["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-            added["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, job.gpus))
+            added.update(leased(job.environment, job.gpus))
         environment = {**_clean(job.environment), **added}
         if spec.command is None:
             what += expand(spec.arguments, environment)

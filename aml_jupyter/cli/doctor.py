@@ -22,6 +22,7 @@ from ..home import home
 from ..job import layout
 from ..job.metrics import NETWORK_FILE_SYSTEMS, file_system_of, is_mapping_safe
 from ..runner import machine
+from ..runner.leases import in_brackets
 from ..spec.words import shown_size
 from ..store import WorkspaceFolder, project_for
 from ..workspace import compute
@@ -200,7 +201,9 @@ def _gpus() -> Finding:
         return Finding("GPUs", None, "none that this process may use")
     sizes = [gpu.memory_total / (1 << 30) for gpu in found.gpus]
     each = ", ".join(f"{size:.0f} GiB" for size in sizes)
-    busy = [str(gpu.index) for gpu in found.gpus if gpu.is_used_by_others]
+    busy = [
+        f"{gpu.index}{in_brackets(gpu.strangers)}" for gpu in found.gpus if gpu.is_used_by_others
+    ]
     in_use = f"; in use now: {', '.join(busy)}" if busy else ""
     return Finding("GPUs", True, f"{len(sizes)} ({each}){_driver()}{in_use}")
 

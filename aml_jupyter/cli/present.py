@@ -87,14 +87,9 @@ def duration_of(run: RunSummary) -> float | None:
 
 def shown_duration(seconds: float | None) -> str:
     """A length of time for people: ``4.2 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    from ..spec.words import shown_duration
+
+    return shown_duration(seconds)
 
 
 def ago(when: float | None) -> str:

@@ -14,7 +14,7 @@ from ..home import Home
 from ..job import layout, process, states
 from ..spec import RunRequest
 from .forecast import Coming, Durations, Going, forecast
-from .leases import Lease, Machine, Wish
+from .leases import Gpu, Lease, Machine, Wish
 
 BOARD, DURATIONS = "board.json", "durations.json"
 FORMAT = 1
@@ -209,8 +209,13 @@ def _machine_to_json(machine: Machine, loads: Mapping[int, float | None]) -> dic
         "memory": machine.memory,
         "hidden": machine.hidden,
         "trouble": machine.trouble,
-        "gpus": gpus and [{**vars(gpu), "load": loads.get(gpu.index)} for gpu in gpus],
+        "gpus": gpus and [_gpu_to_json(gpu, loads.get(gpu.index)) for gpu in gpus],
     }
+
+
+def _gpu_to_json(gpu: Gpu, load: float | None) -> dict[str, object]:
+    strangers = [each._asdict() for each in gpu.strangers]
+    return {**vars(gpu), "strangers": strangers, "load": load}
 
 
 # For those who read it ------------------------------------------------------------------------

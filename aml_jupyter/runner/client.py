@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..backends.visible import unleased
 from ..errors import RunnerError
 from ..home import Home, home
 from ..spec import Resources
@@ -47,6 +48,13 @@ def enqueue(
     place = home()
     queue.add(place, folder, run_id, environment, ask, secrets)
     wake(place)
+
+
+def resize_pool(pool: str, slots: int) -> None:
+    """Give a pool so many slots, for the runs that wait as well."""
+    place = home()
+    queue.resize(place, pool, slots)
+    _ask(place, "wake")
 
 
 def impossible_here(resources: Resources) -> str | None:
@@ -152,7 +160,8 @@ def _start(place: Home) -> None:
     """
     place.make()
     package = str(Path(__file__).parents[2])
-    environment = dict(os.environ)
+    # A job that starts it must not hide the GPUs from it that the job has no lease of.
+    environment = unleased(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(
         [package, *filter(None, [environment.get("PYTHONPATH")])]
     )

@@ -10,9 +10,8 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from .. import __version__
@@ -22,7 +21,7 @@ from . import queue
 from .asking import Asker
 from .board import Board
 from .gpus import Gpus
-from .leases import Lease, Machine, Wish, decide, impossible
+from .leases import Lease, Machine, decide, never
 from .lifecycle import ActiveRun
 from .machine import MachineWatch
 from .sampling import Sampler, say
@@ -52,6 +51,7 @@ class Runner:
         self._has_published = True
         self._reasons: Mapping[str, str] = {}
         self._asked: object = None
+        self._pools: Mapping[str, int] = {}
         self._leaving = False
         self._called = False
         self._look_at_all = 0.0
@@ -163,6 +163,7 @@ class Runner:
     def _look(self) -> None:
         """One round: take in what is new, see how jobs are, let runs have their turn."""
         new = self._take_new()
+        self._resize_pools(new)
         statuses = self._poll()
         everyone = self._called or time.monotonic() >= self._look_at_all
         if everyone:
@@ -208,19 +209,18 @@ class Runner:
         if asked == self._asked:
             return {}
         self._asked = asked
-        for name, run in waiting:
-            self._refuse_hopeless(name, run)
-        line = [(name, self._wish(run)) for name, run in waiting if not run.done]
+        for _, run in waiting:
+            self._refuse_hopeless(run)
+        line = [(name, run.wish) for name, run in waiting if run.is_waiting]
         decision = decide(held, line, self._machine)
         self._reasons = decision.reasons
         return dict(decision.grants)
 
-    def _refuse_hopeless(self, name: str, run: ActiveRun) -> None:
+    def _refuse_hopeless(self, run: ActiveRun) -> None:
         """The machine may have lost since what was asked for."""
-        why = None if self._machine.trouble else impossible(run.wish, self._machine)
+        why = None if self._machine.trouble else never(run.wish, self._machine)
         if why:
-            run.refuse(why)
-            del self._runs[name]
+            self._take_a_step(run, lambda: run.refuse(why))
 
     def _look_at_machine(self) -> Machine:
         """What there is to lease, and who else uses it."""
@@ -231,28 +231,38 @@ class Runner:
         wanted = any(run.wish.resources.gpus for run in self._runs.values() if run.is_waiting)
         return self._watch.look(lessees, wanted)
 
-    def _wish(self, run: ActiveRun) -> Wish:
-        return replace(run.wish, lender=run.parent or "") if self._borrows(run) else run.wish
-
     def _advance(
         self, run: ActiveRun, status: JobStatus | None = None, lease: Lease | None = None
     ) -> None:
         before = run.shown() if run.is_running else None
+        self._take_a_step(run, lambda: run.advance(status, lease))
+        # One that failed says nothing of how long the next one takes.
+        if before is not None and run.has_completed:
+            self._board.ended(before)
+
+    def _take_a_step(self, run: ActiveRun, step: Callable[[], None]) -> None:
         try:
-            run.advance(status, lease)
+            step()
         except Exception as error:  # noqa: BLE001 - one run must not take the others down with it
             traceback.print_exc()
             run.put_off(_AFTER_A_FAULT, error)
         if run.done:
             self._runs.pop(run.entry.path.name, None)
-            if before is not None:
-                self._board.ended(before)
 
     def _take_new(self) -> set[str]:
         new = {entry.path.name: entry for entry in queue.entries(self._home, self._runs)}
         for name, entry in new.items():
             self._runs[name] = ActiveRun(entry, self._bundle)
         return set(new)
+
+    def _resize_pools(self, new: set[str]) -> None:
+        """A pool has the slots that were said of it last, for all of its runs."""
+        pools = queue.pools(self._home)
+        for name in new if pools == self._pools else self._runs:
+            run = self._runs[name]
+            run.resize_pool(pools.get(run.entry.ask.pool, run.entry.ask.slots))
+        if pools != self._pools:
+            self._pools, self._asked = pools, None
 
     def _poll(self) -> dict[str, JobStatus]:
         """How all jobs are, asking each backend once."""
@@ -279,15 +289,6 @@ class Runner:
         """Interrupt the wait, from another thread."""
         with suppress(OSError):  # full of earlier wakes
             self._wakers[1].send(b"w")
-
-    def _borrows(self, run: ActiveRun) -> bool:
-        """A run that waits for its child must not keep the child from starting."""
-        if run.parent is None:
-            return False
-        runs = list(self._runs.values())
-        parent_runs = any(r.takes_a_slot and r.entry.run_id == run.parent for r in runs)
-        sibling_runs = any(r.takes_a_slot and r.parent == run.parent for r in runs)
-        return parent_runs and not sibling_runs
 
     def _wait(self) -> None:
         for key, _ in self._selector.select(self._timeout()):

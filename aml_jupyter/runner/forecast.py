@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..job import layout
-from .leases import Lease, Line, Machine, Room, Wish, impossible
+from .leases import Lease, Machine, Room, Wish, queued
 
 _REMEMBERED = 20
 _SCRIPTS = 1000
@@ -40,14 +40,15 @@ def forecast(
     """Seconds until each run probably starts; those are left out of which it cannot be told."""
     machine = replace(machine, trouble="")
     takes = {run.key: run.takes for run in coming}
-    wishes = {run.key: run.wish for run in coming if not impossible(run.wish, machine)}
-    line, room = Line(wishes.items()), Room(machine)
+    wishes = {run.key: run.wish for run in coming}
+    room = Room(machine)
     ends: list[tuple[float, int, Wish, Lease]] = []
     for run in going:
         room.take(run.wish, run.lease)
         if run.left is not None:
             ends.append((run.left, len(ends), run.wish, run.lease))
     heapq.heapify(ends)
+    line, _ = queued(list(wishes.items()), room)
     starts: dict[str, float] = {}
     now, count = 0.0, len(ends)
     while True:

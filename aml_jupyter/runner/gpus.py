@@ -21,6 +21,7 @@ FAKES = "AML_FAKE_GPUS"
 _LIBRARY = "libnvidia-ml.so.1"
 _REST_AFTER = 30.0
 _AFTER_TROUBLE = 60.0
+_LOST_AFTER = 10.0
 
 
 class Gpu(NamedTuple):
@@ -70,10 +71,11 @@ class Gpus:
     """The newest reading, and a thread that takes the next one when asked.
 
     Where there is no driver the first reading says so and stays. Trouble with a driver is told
-    once, kept in ``trouble``, and the driver left alone for a while.
+    once, kept in ``trouble``, and the driver left alone for a while. A GPU with an error is as it
+    was, and lost when it has had nothing else for ``lost_after`` seconds.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], lost_after: float = _LOST_AFTER) -> None:
         self.newest: Reading | None = None
         self.trouble = ""
         self._thread: threading.Thread | None = None
@@ -81,6 +83,9 @@ class Gpus:
         self._is_settled = False
         self._not_before = 0.0
         self._say = say
+        self._lost_after = lost_after
+        self._seen: dict[int, Gpu] = {}
+        self._errors: dict[int, float] = {}
 
     @property
     def age(self) -> float:
@@ -127,10 +132,28 @@ class Gpus:
     def _read_while_asked(self, nvml: Any) -> None:
         while self._asked.wait(_REST_AFTER):
             self._asked.clear()
-            count = nvml.nvmlDeviceGetCount()
-            gpus = tuple(gpu for index in range(count) if (gpu := _gpu(nvml, index)))
-            self.newest = Reading(time.time(), gpus)
+            if self._look_at_each(nvml):
+                self.newest = Reading(
+                    time.time(), tuple(gpu for _, gpu in sorted(self._seen.items()))
+                )
             self.trouble = ""
+
+    def _look_at_each(self, nvml: Any) -> bool:
+        """See how all GPUs are; False while one has only had errors that may pass."""
+        there = range(max([nvml.nvmlDeviceGetCount(), *(index + 1 for index in self._seen)]))
+        for index in there:
+            gpu = _gpu(nvml, index)
+            if gpu is not None:
+                self._seen[index] = gpu
+                self._errors.pop(index, None)
+            elif self._has_errors(index):
+                self._seen.pop(index, None)
+        return all(index in self._seen or self._has_errors(index) for index in there)
+
+    def _has_errors(self, index: int) -> bool:
+        """Whether a GPU that has an error now has had them for so long that it is lost."""
+        now = time.monotonic()
+        return now - self._errors.setdefault(index, now) >= self._lost_after
 
 
 def fake_gpus(text: str) -> list[Gpu]:
@@ -158,7 +181,7 @@ def _has_driver() -> bool:
 
 
 def _gpu(nvml: Any, index: int) -> Gpu | None:
-    """A GPU with what it tells; None for one that is lost."""
+    """A GPU with what it tells; None for one that has an error."""
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         uuid = nvml.nvmlDeviceGetUUID(handle)

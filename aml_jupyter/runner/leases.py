@@ -5,14 +5,18 @@ first thing it lacks, in this order: a slot of its pool, GPUs, memory, CPUs, a s
 itself. Of that nobody behind it takes any, and what comes before in that order and is free is
 kept for it. What comes after is not: so a run that needs no GPU passes one that waits for GPUs,
 and yet each thing that a run has once got hold of it keeps, so none waits for ever.
+
+Two kinds of runs are apart. One that a running run submitted, which may wait for it, goes first,
+one of its children at a time: whoever is before it may be waiting for its parent. And one that
+could not start even if all runs ended but those that submitted it holds nothing and keeps nobody.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ..spec import ALL_GPUS, Resources
@@ -24,15 +28,26 @@ FOREIGN_USE = 256 << 20
 NOT_TOLD = "NVIDIA's driver has not yet said how they are"
 
 _ROUNDING = 1e-6
+_NAMED = 3
 _GPUS, _MEMORY, _CPUS = "GPUs", "memory", "CPUs"
+
+
+class Process(NamedTuple):
+    """A process that is no run's; its name is empty where only the host knows it."""
+
+    pid: int
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}, pid {self.pid}" if self.name else f"pid {self.pid}"
 
 
 @dataclass(frozen=True)
 class Gpu:
     """A GPU that may be leased, and what others than its lessees hold of its memory, in bytes.
 
-    ``foreign_compute`` is the part of ``foreign_memory`` that processes hold which compute; the
-    rest is a display's or the driver's. A ``memory_total`` of 0 is one that nobody tells.
+    ``foreign_compute`` is the part of ``foreign_memory`` that ``strangers`` hold, processes which
+    compute; the rest is a display's or the driver's. A ``memory_total`` of 0 is not told.
     """
 
     index: int
@@ -40,6 +55,7 @@ class Gpu:
     memory_total: int = 0
     foreign_memory: int = 0
     foreign_compute: int = 0
+    strangers: tuple[Process, ...] = ()
 
     @property
     def is_used_by_others(self) -> bool:
@@ -66,8 +82,9 @@ class Machine:
 class Wish:
     """What a run asks for: its resources, and one of so many ``slots`` of its pool.
 
-    The pool "" is the machine itself. ``lender`` names a run that waits for this one and lends
-    it its slot, to one at a time. ``run`` is the id by which others are told of it.
+    The pool "" is the machine itself. ``lender`` names the run that submitted this one: while it
+    has its own turn in the same pool it lends its slot, to one at a time. ``run`` is the id by
+    which others know it.
     """
 
     resources: Resources = field(default_factory=Resources)
@@ -112,20 +129,53 @@ class Decision:
 def decide(
     holders: Iterable[tuple[Wish, Lease]], waiting: Sequence[tuple[str, Wish]], machine: Machine
 ) -> Decision:
-    """Who of ``waiting``, which is in order, can start beside ``holders``, and why others not.
-
-    A run that this machine can never serve keeps nobody else waiting.
-    """
+    """Who of ``waiting``, which is in order, can start beside ``holders``, and why others not."""
     room = Room(machine, holders)
-    hopeless = {key: why for key, wish in waiting if (why := impossible(wish, machine))}
-    line = Line((key, wish) for key, wish in waiting if key not in hopeless)
+    line, apart = queued(waiting, room)
     grants = line.let_in(room)
     reasons = {
-        key: hopeless.get(key) or line.reason(key, wish)
-        for key, wish in waiting
-        if key not in grants
+        key: apart.get(key) or line.reason(key, wish) for key, wish in waiting if key not in grants
     }
     return Decision(grants, reasons)
+
+
+def queued(waiting: Sequence[tuple[str, Wish]], room: Room) -> tuple[Line, dict[str, str]]:
+    """The line that ``waiting``, which is in order, form for ``room``.
+
+    Beside it those that are in no line, since nothing that others leave lets them start, and why.
+    """
+    stuck = _Stuck(room)
+    apart = {
+        key: why
+        for key, wish in waiting
+        if (why := _hopeless(wish, room.machine) or stuck.reason(wish))
+    }
+    in_line = [(key, wish) for key, wish in waiting if key not in apart]
+    return Line(_children_first(in_line, room)), apart
+
+
+def _children_first(waiting: Sequence[tuple[str, Wish]], room: Room) -> Iterator[tuple[str, Wish]]:
+    """One child of each run that waits for it, then all the others, each in the given order."""
+    first: dict[str, str] = {}
+    for key, wish in waiting:
+        if room.is_waited_for(wish):
+            first.setdefault(wish.lender, key)
+    keys = set(first.values())
+    yield from (each for each in waiting if each[0] in keys)
+    yield from (each for each in waiting if each[0] not in keys)
+
+
+def _hopeless(wish: Wish, machine: Machine) -> str | None:
+    """Why the run cannot start whatever others do, in words for one that waits all the same."""
+    why = impossible(wish, machine)
+    if why is None or never(wish, machine):
+        return why
+    there, hidden = len(machine.gpus or ()), machine.hidden
+    return (
+        f"waits for {_wanted(wish.resources, wanted_gpus(wish.resources, machine.gpus or ()))}: "
+        f"the runner has {there or 'none'}, CUDA_VISIBLE_DEVICES hides {hidden} more from it; "
+        "unset that and call `aml runner stop`"
+    )
 
 
 def impossible(wish: Wish, machine: Machine) -> str | None:
@@ -149,6 +199,16 @@ def impossible(wish: Wish, machine: Machine) -> str | None:
             f"{shown_bytes(machine.memory)}.\nAsk for less."
         )
     return None
+
+
+def never(wish: Wish, machine: Machine) -> str | None:
+    """Why no runner on this machine can ever serve ``wish``, as :func:`impossible` says it.
+
+    None also where GPUs are only hidden from this runner: the next one may see them.
+    """
+    unseen = (Gpu(-1),) * machine.hidden
+    everything = None if machine.gpus is None else (*machine.gpus, *unseen)
+    return impossible(wish, replace(machine, gpus=everything)) and impossible(wish, machine)
 
 
 def _impossible_gpus(asked: Resources, gpus: Sequence[Gpu], hidden: int) -> str | None:
@@ -189,11 +249,14 @@ class Room:
         self.taken: Counter[str] = Counter()
         self._alone: Counter[int] = Counter()
         self._shared: Counter[int] = Counter()
+        self._turns: dict[str, tuple[Wish, Lease]] = {}
+        self._children: Counter[str] = Counter()
         for wish, lease in holders:
             self.take(wish, lease)
 
     def take(self, wish: Wish, lease: Lease, sign: int = 1) -> None:
         """Let a run have what it asks for, and these GPUs."""
+        self._note(wish, lease, sign)
         self.taken[wish.pool] += sign
         self.cpus -= sign * wish.resources.cpus
         self.memory -= sign * wish.resources.memory
@@ -202,6 +265,30 @@ class Room:
     def give_back(self, wish: Wish, lease: Lease) -> None:
         """Take back what a run had."""
         self.take(wish, lease, -1)
+
+    def _note(self, wish: Wish, lease: Lease, sign: int) -> None:
+        """Remember who has its turn, and whose child it is."""
+        self._children[wish.lender] += sign
+        if wish.run and sign > 0:
+            self._turns[wish.run] = (wish, lease)
+        else:
+            self._turns.pop(wish.run, None)
+
+    def is_waited_for(self, wish: Wish) -> bool:
+        """Whether the run's parent has its turn, and may wait for it: no other child has."""
+        return wish.lender in self._turns and not self._children[wish.lender]
+
+    def borrows(self, wish: Wish) -> bool:
+        """Whether the run may have its parent's slot, which is one of the same pool."""
+        return self.is_waited_for(wish) and self._turns[wish.lender][0].pool == wish.pool
+
+    def forebears(self, wish: Wish) -> list[tuple[Wish, Lease]]:
+        """The runs that may wait for this one: its parent, that one's parent, and so on."""
+        found: list[tuple[Wish, Lease]] = []
+        while wish.lender in self._turns and len(found) < len(self._turns):
+            found.append(self._turns[wish.lender])
+            wish = found[-1][0]
+        return found
 
     def take_gpus(self, lease: Lease, sign: int = 1) -> None:
         """Let somebody have these GPUs, or with ``sign`` -1 no longer."""
@@ -314,7 +401,6 @@ class _Round:
     def __init__(self, room: Room) -> None:
         self._room = room
         self._stops: dict[str, _Stop] = {}
-        self._lenders: set[str] = set()
         self._kept_slots: Counter[str] = Counter()
         self._kept: list[tuple[Resources, Lease]] = []
 
@@ -325,16 +411,19 @@ class _Round:
         for place, need in enumerate(needs):
             if need in self._stops:
                 return self._stops[need]
-            why = self._lack(need, wish, lease)
+            why = self.lack(need, wish, lease)
             if why:
                 stop = _Stop(key, wish.run or "an earlier run", _called(need), why)
                 self._stops[need] = stop
                 self._keep(wish, lease, needs[:place])
                 return stop
-        if wish.lender:
-            self._lenders.add(wish.lender)
         self._room.take(wish, lease or Lease())
         return lease or Lease()
+
+    def missing(self, wish: Wish) -> str:
+        """The first thing that is not there for the run; empty when all is."""
+        lease = self._room.lease_for(wish.resources)
+        return next((need for need in self._needs(wish) if self.lack(need, wish, lease)), "")
 
     def end(self) -> None:
         """Give back what was only kept."""
@@ -346,14 +435,14 @@ class _Round:
     def _needs(self, wish: Wish) -> list[str]:
         """What has to be there for the run, in the order in which it waits for it."""
         asked, slot = wish.resources, _slot(wish.pool)
-        borrows = bool(wish.lender) and wish.lender not in self._lenders
+        borrows = self._room.borrows(wish)
         needs = [slot] if wish.pool and not borrows else []
         needs += [_GPUS] if asked.gpus else []
         needs += [_MEMORY] if asked.memory else []
         needs += [_CPUS] if asked.cpus else []
         return needs if wish.pool or borrows else [*needs, slot]
 
-    def _lack(self, need: str, wish: Wish, lease: Lease | None) -> str:
+    def lack(self, need: str, wish: Wish, lease: Lease | None) -> str:
         """What is missing of ``need``, in words; empty when it is there."""
         room, asked = self._room, wish.resources
         if need == _GPUS:
@@ -379,6 +468,37 @@ class _Round:
         self._room.cpus -= cpus
         self._room.take_gpus(kept)
         self._kept.append((Resources(memory=memory, cpus=cpus), kept))
+
+
+class _Stuck:
+    """Tells the runs that could not start even if all ended but those that may wait for them."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._missing: dict[tuple[Resources, str, str], str] = {}
+
+    def reason(self, wish: Wish) -> str:
+        """Why nothing that other runs leave lets this one start; empty where it does."""
+        room, asked = self._room, wish.resources
+        forebears = room.forebears(wish) if wish.lender else []
+        is_told = not asked.gpus or (room.machine.gpus is not None and not room.machine.trouble)
+        if not is_told or not (asked.gpus or forebears):
+            return ""
+        need = self._without_others(wish, forebears)
+        if not need:
+            return ""
+        why = _Round(room).lack(need, wish, room.lease_for(asked))
+        if _Round(Room(room.machine)).missing(wish):
+            return f"{why}; what is no run holds too much, so others go first"
+        holds = " and ".join(parent.run for parent, _ in forebears)
+        return f"{why}; {holds} may be waiting for it with what it lacks, so others go first"
+
+    def _without_others(self, wish: Wish, forebears: Sequence[tuple[Wish, Lease]]) -> str:
+        """What would be missing if there were no other runs."""
+        key = (wish.resources, wish.pool, wish.lender if forebears else "")
+        if key not in self._missing:
+            self._missing[key] = _Round(Room(self._room.machine, forebears)).missing(wish)
+        return self._missing[key]
 
 
 def _kind_of(wish: Wish) -> _Kind:
@@ -410,13 +530,31 @@ def _lack_of_gpus(asked: Resources, room: Room) -> str:
     if gpus is None or trouble:
         return f"waits for GPUs: {trouble or NOT_TOLD}"
     count, fit = wanted_gpus(asked, gpus), len(room.fitting(asked.gpu_memory))
-    wanted = "every GPU" if asked.gpus == ALL_GPUS else _counted(count, "GPU")
-    others = sum(gpu.is_used_by_others for gpu in gpus)
-    outside = f", {others} used by processes that are no runs" if others else ""
+    wanted = _wanted(asked, count)
+    outside = _used_by_others([gpu for gpu in gpus if gpu.is_used_by_others])
     if asked.gpu_memory:
         memory = shown_bytes(asked.gpu_memory)
         return f"waits for {wanted} with {memory} free: {fit} of {len(gpus)} have it{outside}"
     return f"waits for {wanted}: {fit} of {len(gpus)} free{outside}"
+
+
+def _used_by_others(gpus: Sequence[Gpu]) -> str:
+    """How many GPUs others use, and who they are: often a notebook of the user's own."""
+    if not gpus:
+        return ""
+    who = in_brackets(each for gpu in gpus for each in gpu.strangers)
+    return f", {len(gpus)} used by processes that are no runs{who}"
+
+
+def in_brackets(strangers: Iterable[Process]) -> str:
+    """Who these processes are; empty for none."""
+    who = list(dict.fromkeys(map(str, strangers)))
+    more = f"; {len(who) - _NAMED} more" if len(who) > _NAMED else ""
+    return f" ({'; '.join(who[:_NAMED])}{more})" if who else ""
+
+
+def _wanted(asked: Resources, count: int) -> str:
+    return "every GPU" if asked.gpus == ALL_GPUS else _counted(count, "GPU")
 
 
 def _lack_of(

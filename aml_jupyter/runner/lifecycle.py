@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,14 @@ class ActiveRun:
     def wish(self) -> Wish:
         """What the run must have all of before it can start."""
         ask = self.entry.ask
-        return Wish(ask.resources, ask.pool, ask.slots, run=self.entry.run_id)
+        return Wish(ask.resources, ask.pool, ask.slots, self.parent or "", self.entry.run_id)
+
+    def resize_pool(self, slots: int) -> None:
+        """Take one of so many slots; the pool has become another size."""
+        ask = self.entry.ask
+        if ask.slots != slots:
+            self.entry = replace(self.entry, ask=replace(ask, slots=slots))
+            self._shown = None
 
     @property
     def is_waiting(self) -> bool:
@@ -135,6 +143,11 @@ class ActiveRun:
         return self._handle is not None
 
     @property
+    def has_completed(self) -> bool:
+        """Whether it is over and did what it was to do."""
+        return self.done and self._facts is not None and self._facts.status == states.COMPLETED
+
+    @property
     def next_look(self) -> float | None:
         """Seconds until something must be done here even if nobody calls."""
         if self._not_before > time.monotonic():
@@ -154,10 +167,16 @@ class ActiveRun:
 
         With a ``lease`` it is the run's turn: it has what it asked for until it ends.
         """
-        if time.monotonic() < self._not_before:
-            return
+        if time.monotonic() >= self._not_before:
+            self._try(lambda: self._advance(status, lease))
+
+    def refuse(self, why: str) -> None:
+        """End the run, which can never have what it asks for; trouble is as in :meth:`advance`."""
+        self._try(lambda: self._finish(states.FAILED, failure("UserError", why)))
+
+    def _try(self, step: Callable[[], None]) -> None:
         try:
-            self._advance(status, lease)
+            step()
             self._troubles = 0
         except OSError as error:
             if not (self.entry.folder / layout.REQUEST).exists():
@@ -170,10 +189,6 @@ class ActiveRun:
         except AmlError as error:
             # What cannot be understood now is not understood later either.
             self._finish(states.FAILED, failure("ServiceError", str(error)))
-
-    def refuse(self, why: str) -> None:
-        """End the run, which can never have what it asks for."""
-        self._finish(states.FAILED, failure("UserError", why))
 
     def put_off(self, seconds: float, why: BaseException) -> None:
         """Leave the run as it is for a while; its files may be better by then."""

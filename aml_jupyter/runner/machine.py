@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from ..backends.visible import submitters
 from . import gpus as driver
-from .leases import NOT_TOLD, Gpu, Machine
-
-VISIBLE = "CUDA_VISIBLE_DEVICES"
+from .leases import NOT_TOLD, Gpu, Machine, Process
 
 _ASK_EVERY = 1.0
 _STALE = 5.0
 _LOOK_AGAIN = 0.05
+_LONGEST_NAME = 60
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -42,7 +42,7 @@ class MachineWatch:
         if self._known is None:
             return Machine(None, processors(), memory(), 0, trouble)
         self._remember(lessees, self._known)
-        visible = os.environ.get(VISIBLE)
+        visible = submitters(os.environ)
         seen = self._known.gpus if visible is None else tuple(self._known.named(visible))
         found = tuple(
             as_leasable(gpu, self._lessees.get(gpu.number, ()), gpu.number in lessees)
@@ -88,17 +88,35 @@ def as_leasable(gpu: driver.Gpu, lessees: Collection[int], is_leased: bool) -> G
     leased they are taken for the lessee's.
     """
     own: list[int | None] = []
-    others: list[int | None] = []
+    others: dict[int, int | None] = {}
     for pid, held in gpu.processes.items():
-        is_own = pid in lessees or (is_leased and not os.path.exists(f"/proc/{pid}"))
-        (own if is_own else others).append(held)
-    used, of_others = int(gpu.memory or 0), _sum(others)
+        if pid in lessees or (is_leased and not os.path.exists(f"/proc/{pid}")):
+            own.append(held)
+        else:
+            others[pid] = held
+    used, of_others = int(gpu.memory or 0), _sum(others.values())
     rest = of_others if None in own else max(of_others, used - _sum(own))
-    computing = rest if None in others else of_others
-    return Gpu(gpu.number, gpu.uuid, int(gpu.total or 0), rest, computing)
+    computing = rest if None in others.values() else of_others
+    strangers = tuple(Process(pid, name_of(pid)) for pid in sorted(others))
+    return Gpu(gpu.number, gpu.uuid, int(gpu.total or 0), rest, computing, strangers)
 
 
-def _sum(sizes: Collection[int | None]) -> int:
+def name_of(pid: int) -> str:
+    """What a process is called by who looks for it: its program, and the module or script."""
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return ""
+    words = [word for word in line.decode(errors="replace").split("\0") if word]
+    # A name that a process gave itself may have spaces in it.
+    program = os.path.basename((words or [""])[0].split(" ")[0])
+    if len(words) > 2 and words[1] == "-m":
+        return f"{program} -m {words[2]}"[:_LONGEST_NAME]
+    script = os.path.basename(words[1]) if len(words) > 1 and words[1][0] != "-" else ""
+    return f"{program} {script}".strip()[:_LONGEST_NAME]
+
+
+def _sum(sizes: Iterable[int | None]) -> int:
     return sum(size or 0 for size in sizes)
 
 

@@ -18,13 +18,16 @@ from ..job import layout
 from ..spec import Resources
 from ..store.folder import locked
 
+_TURN, _POOLS = "queue.turn", "pools.json"
+
 
 @dataclass(frozen=True)
 class Ask:
     """What a run asks its runner for.
 
-    It takes one of the ``slots`` of its ``pool``; "" is this machine. ``resources`` are those of
-    this machine: a run that goes elsewhere asks for none.
+    It takes one of the ``slots`` of its ``pool``; "" is this machine. A pool of its own has as
+    many as were said last of it, by whichever run or by :func:`resize`. ``resources`` are those
+    of this machine: a run that goes elsewhere asks for none.
     """
 
     slots: int = 1
@@ -85,7 +88,9 @@ def add(
 ) -> Path:
     """Queue a run; it will be run, whatever dies, once this returns."""
     home.make()
-    with locked(home.state / "queue.turn") as file:
+    with locked(home.state / _TURN) as file:
+        if ask.pool:
+            _note_slots(home, ask.pool, ask.slots)
         turn = int(os.pread(file, 32, 0) or b"0") + 1
         os.pwrite(file, str(turn).encode(), 0)
     path = home.queue / f"{turn:012d}.{run_id}.json"
@@ -104,6 +109,26 @@ def add(
     finally:
         os.umask(old)
     return path
+
+
+def resize(home: Home, pool: str, slots: int) -> None:
+    """Give a pool so many slots, for the runs that wait as well."""
+    home.make()
+    with locked(home.state / _TURN):
+        _note_slots(home, pool, slots)
+
+
+def _note_slots(home: Home, pool: str, slots: int) -> None:
+    known = pools(home)
+    if known.get(pool) != slots:
+        layout.write_json(str(home.state / _POOLS), {**known, pool: slots})
+
+
+def pools(home: Home) -> dict[str, int]:
+    """The slots of each pool that runs were submitted to, or that was changed."""
+    known = layout.read_json(str(home.state / _POOLS))
+    found = known.items() if isinstance(known, dict) else ()
+    return {pool: slots for pool, slots in found if isinstance(slots, int) and slots > 0}
 
 
 def entries(home: Home, known: Mapping[str, Any]) -> Iterator[Entry]:

@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from ..backends import Job
+from ..backends.visible import VISIBLE
 from ..job import layout, metrics
 from .gpus import Gpus, Reading
 from .lifecycle import ActiveRun
@@ -231,7 +232,7 @@ def _visible_gpus(job: Job | None) -> str | None:
     if job.gpus is not None:
         return ",".join(map(str, job.gpus))
     own = job.spec.environment_variables
-    return own.get("CUDA_VISIBLE_DEVICES", job.environment.get("CUDA_VISIBLE_DEVICES"))
+    return own.get(VISIBLE, job.environment.get(VISIBLE))
 
 
 def say(text: str) -> None:

@@ -10,7 +10,7 @@ import copy
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from aml_jupyter.errors import TrainingException
@@ -23,11 +23,12 @@ from .frameworks import FrameworkPackages, framework_packages, framework_version
 from .resources import Resources
 from .runconfig import Argument, RunConfiguration, argument_list, target_name
 from .script import MAX_DURATION_SECONDS_DEFAULT, ScriptRunConfig
+from .words import HIDDEN, looks_secret
 
 Parameters = Mapping[str, Any]
 """v1's ``script_params``: flags and their values; None or an empty text for a flag alone."""
 
-_LOCAL = "local"
+_LOCAL, _OF_ITS_OWN = "local", "amlcompute"
 _NOTEBOOK = ".ipynb"
 _FOR_NOTEBOOKS = ("papermill", "ipykernel")
 _hinted: set[str] = set()
@@ -64,7 +65,7 @@ class MMLBaseEstimator:
         **surroundings: Any,
     ) -> None:
         name = type(self).__name__
-        _refuse_inputs(name, inputs)
+        refuse_inputs(name, inputs)
         spread = distribution(
             name, node_count, process_count_per_node, distributed_backend, distributed_training
         )
@@ -152,7 +153,24 @@ class MMLBaseEstimator:
         if config.command:
             what = f"command={config.command!r}"
         what += f", compute_target={config.target!r}, environment=Environment(…)"
-        return f"{name}(…) is short for ScriptRunConfig({self.source_directory!r}, {what})."
+        besides = "".join(f", with {each}" for each in self._besides())
+        return (
+            f"{name}(…) is short for ScriptRunConfig({self.source_directory!r}, {what}){besides}."
+        )
+
+    def _besides(self) -> Iterator[str]:
+        """What a ScriptRunConfig does not take, and is easily lost."""
+        config = self.run_config
+        if config.target == _OF_ITS_OWN:
+            yield f"run_config.amlcompute.vm_size={config.amlcompute.vm_size!r}"
+        if config.environment_variables:
+            shown = {
+                name: HIDDEN if looks_secret(name) else value
+                for name, value in config.environment_variables.items()
+            }
+            yield f"run_config.environment_variables={shown}"
+        if self._gpus:
+            yield f"experiment.submit(…, resources=Resources(gpus={self._gpus}))"
 
     def __repr__(self) -> str:
         target = self.run_config.target
@@ -266,7 +284,7 @@ class SKLearn(_OfFramework):
 
 
 def _target(name: str, target: object, vm_size: str | None, spread: Configuration | None) -> object:
-    """The compute target; a size of machine alone means this one."""
+    """The compute target; a size of machine alone means one made for the run, as in v1."""
     if target is None and not vm_size:
         raise TrainingException(
             f"{name} has neither compute_target nor vm_size.", "Add compute_target='local'."
@@ -276,10 +294,11 @@ def _target(name: str, target: object, vm_size: str | None, spread: Configuratio
             f"{name} asks for several processes on the target {_LOCAL!r}, which runs one.",
             "Take a pool for it: AmlCompute.provisioning_configuration(max_nodes=…).",
         )
-    return target
+    return _OF_ITS_OWN if target is None else target
 
 
-def _refuse_inputs(name: str, inputs: Sequence[object] | None) -> None:
+def refuse_inputs(name: str, inputs: Sequence[object] | None) -> None:
+    """Raise for datasets, which v1 mounts where a job runs."""
     if inputs:
         raise TrainingException(
             f"{name} got inputs, which are not mounted here.",

@@ -77,6 +77,18 @@ def shown_age(when: float | None) -> str:
     return f"{int(seconds)} s"
 
 
+def shown_duration(seconds: float | None) -> str:
+    """A length of time for people: ``4.2 s``, ``3 min 05 s``, ``2 h 10 min``; "" for None."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def meant(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """A hint that names the likeliest of the known words; empty when none is like it."""
     import difflib

@@ -218,7 +218,7 @@ class AmlCompute(ComputeTarget):
         max_nodes: int | str | None = None,
         idle_seconds_before_scaledown: int | str | None = None,
     ) -> None:
-        """Change its scale; runs that are submitted from now on see it."""
+        """Change its scale, for the runs that wait as well."""
         asked = {
             "min_nodes": _plain(min_nodes),
             "max_nodes": _plain(max_nodes),

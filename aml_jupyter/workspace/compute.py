@@ -9,11 +9,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 
-from .. import backends
-from ..errors import AmlError, ComputeTargetException, UserErrorException
+from .. import backends, runner
+from ..backends.visible import submitters
+from ..errors import (
+    AmlError,
+    ComputeTargetException,
+    RunConfigurationException,
+    UserErrorException,
+)
 from ..runner import machine
 from ..runner.gpus import FAKES
 from ..spec.resources import ALL_GPUS
@@ -71,6 +77,16 @@ def placed(entry: Entry, workspace_id: str = "") -> Placement:
     )
 
 
+def for_one_run(vm_size: str | None) -> Placement:
+    """Where a run goes for which v1 would make a cluster of its own: this machine."""
+    if not vm_size:
+        raise RunConfigurationException(
+            f"The target {POOL} needs a size of machine.",
+            "Set run_config.amlcompute.vm_size, or take the target local.",
+        )
+    return replace(placed(Entry(POOL, {"vm_size": vm_size})), pool="", slots=None)
+
+
 def _gpus(entry: Entry, settings: Mapping[str, object]) -> tuple[int | None, tuple[str, ...]]:
     """How many GPUs a run gets that does not say, and what its user should know of that."""
     said = settings.get("gpus")
@@ -90,7 +106,7 @@ def _gpus(entry: Entry, settings: Mapping[str, object]) -> tuple[int | None, tup
 
 def gpus_here() -> int | None:
     """How many GPUs this process may use; None when the driver does not answer."""
-    seen = tuple(map(os.environ.get, (FAKES, machine.VISIBLE)))
+    seen = (os.environ.get(FAKES), submitters(os.environ))
     if seen not in _gpus_seen:
         found = machine.here().gpus
         if found is None:
@@ -118,12 +134,17 @@ def entry_of(folder: WorkspaceFolder, name: str) -> Entry:
     try:
         backends.backend(name)
     except ComputeTargetException:
+        makes = (
+            f"`aml target add {name} --type {POOL} max_nodes=2` makes one that runs here; so does "
+            "ComputeTarget.create."
+        )
+        if name == POOL:
+            makes = "Runs may have it as their target, if run_config.amlcompute.vm_size is set."
         known = [*written, *backends.names()]
         raise ComputeTargetException(
             f"ComputeTargetNotFound: Compute Target with name {name} not found in provided "
             f"workspace {folder.record['name']}.",
-            f"{near(name, known)} `aml target add {name} --type {POOL} max_nodes=2` makes one that "
-            f"runs here; so does ComputeTarget.create.",
+            f"{near(name, known)} {makes}",
         ) from None
     return Entry(name)
 
@@ -188,6 +209,7 @@ def put(folder: WorkspaceFolder, name: str, kind: str, settings: Mapping[str, ob
         return with_changed(text, name, changed)
 
     folder.edit_targets(edited)
+    _resize(folder, name)
     return bool(was_new)
 
 
@@ -201,6 +223,14 @@ def change(folder: WorkspaceFolder, name: str, settings: Mapping[str, object]) -
     merged = {**entry_of(folder, name).settings, **changed}
     read(Entry(name, {key: value for key, value in merged.items() if value is not None}))
     folder.edit_targets(lambda text: with_changed(text, name, changed))
+    _resize(folder, name)
+
+
+def _resize(folder: WorkspaceFolder, name: str) -> None:
+    """Let the runs that wait for the target have as many slots as it has now."""
+    place = placement(folder, name)
+    if place.pool and place.slots:
+        runner.resize_pool(place.pool, place.slots)
 
 
 def remove(folder: WorkspaceFolder, name: str) -> None:

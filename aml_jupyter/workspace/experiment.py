@@ -6,7 +6,7 @@ import html
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ..errors import UserErrorException
 from ..job import layout
 from ..job.run import interactive_request, start_interactive, text_values
 from ..spec import MMLBaseEstimator, Resources, ScriptRunConfig, Source
+from ..spec.estimators import refuse_inputs
 from ..store import Query, snapshots
 from ..store.objects import Objects
 from . import submission
@@ -76,6 +77,8 @@ class Experiment:
         resources: Resources | None = None,
         options: Mapping[str, Any] | None = None,
         script_params: Mapping[str, Any] | None = None,
+        inputs: Sequence[Any] | None = None,
+        source_directory_data_store: str | None = None,
         credential_passthrough: bool = False,
         show_output: bool = False,
     ) -> Run:
@@ -83,7 +86,8 @@ class Experiment:
 
         Everything that can be wrong with the request is said here, before anything is queued.
         ``resources`` are what it waits for; ``options`` are settings of its target that hold for
-        this run only. ``script_params`` take the place of those of an estimator.
+        this run only. ``script_params`` take the place of those of an estimator; ``inputs`` are
+        refused as there, and the other names of v1 change nothing.
         """
         return self._submit(
             config,
@@ -94,6 +98,8 @@ class Experiment:
             resources=resources,
             options=options,
             script_params=script_params,
+            inputs=inputs,
+            source_directory_data_store=source_directory_data_store,
         )
 
     def plan(
@@ -103,6 +109,9 @@ class Experiment:
         **details: Any,
     ) -> submission.Submission:
         """What :meth:`submit` would do, checked but not done; print it."""
+        refuse_inputs(type(config).__name__, details.pop("inputs", None))
+        # Where v1 kept the source until a node fetched it.
+        details.pop("source_directory_data_store", None)
         script_params = details.pop("script_params", None)
         if isinstance(config, MMLBaseEstimator):
             details["liked_gpus"] = config.resources.gpus

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from ..backends import CONTAINERS, backend
 from ..errors import ComputeTargetException, RunConfigurationException
 from ..runner import Ask, impossible_here
-from ..spec import Resources, RunConfiguration
+from ..spec import ALL_GPUS, Resources, RunConfiguration
 from ..store import WorkspaceFolder
-from .compute import LOCAL, entry_of, gpus_here, placement
+from .compute import LOCAL, Placement, entry_of, for_one_run, gpus_here, placement
 from .diagnosis import to_use_it
 from .target_settings import POOL
 
@@ -59,7 +59,7 @@ def place(
 
     ``liked_gpus`` are for a run that asks for none itself: as many of them as there are.
     """
-    target, target_kind = placement(folder, config.target), entry_of(folder, config.target).kind
+    target, target_kind = _target(folder, config)
     goes_in = target.backend == LOCAL and _asks_for_container(config, target_kind)
     kind = CONTAINERS if goes_in else target.backend
     place_of = backend(kind)
@@ -71,7 +71,7 @@ def place(
         wanted = replace(wanted, gpus=place_of.gpus_in(settings))
     notes = [*target.notes, *_notes(config, kind)]
     if wanted.gpus is None:
-        gpus, note = _as_there_are(liked_gpus) if liked_gpus else (target.gpus, "")
+        gpus, note = _unasked_gpus(liked_gpus or 0, target.gpus)
         wanted = replace(wanted, gpus=gpus)
         notes += [note] if note else []
     probe = place_of.probe(settings)
@@ -85,6 +85,20 @@ def place(
         _refuse_impossible(wanted)
     slots = target.slots or _slots(folder)
     return Place(kind, target_kind, target.pool, slots, settings, wanted, is_here, tuple(notes))
+
+
+def _target(folder: WorkspaceFolder, config: RunConfiguration) -> tuple[Placement, str]:
+    """Where runs of the target go, and its type."""
+    if config.target == POOL and POOL not in folder.target_entries():
+        return for_one_run(config.amlcompute.vm_size), POOL
+    return placement(folder, config.target), entry_of(folder, config.target).kind
+
+
+def _unasked_gpus(liked: int, of_target: int | None) -> tuple[int | None, str]:
+    """The GPUs of a run that asks for none: those it likes, or its target's if they are more."""
+    if of_target != ALL_GPUS and liked > (of_target or 0):
+        return _as_there_are(liked)
+    return of_target, ""
 
 
 def _as_there_are(liked: int) -> tuple[int, str]:

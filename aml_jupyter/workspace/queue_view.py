@@ -13,11 +13,16 @@ from ..errors import AmlError
 from ..home import Home, home
 from ..job import layout, process, states
 from ..runner import board, queue
+from ..runner.leases import Process, in_brackets
 from ..spec import ALL_GPUS, Resources, RunRequest
-from ..spec.words import shown_bytes
+from ..spec.words import shown_age, shown_bytes, shown_duration
 
+RUN_COLUMNS = ("no.", "run", "experiment", "target", "asks for", "state", "since", "starts", "why")
 GPU_COLUMNS = ("gpu", "memory", "load", "others hold", "leased to")
+SHOWN = 20
+"""So many of those that wait are shown unless all are asked for."""
 
+_SOON = 5.0
 _NO_RUNNER = "no runner is alive; the next submit starts one"
 _NOT_SEEN = "the runner has not seen it yet"
 
@@ -53,10 +58,31 @@ class QueuedRun:
         """What it asks for, in words; empty for nothing but a slot."""
         return asked_in_words(self.asks)
 
+    def row(self) -> list[str]:
+        """The cells of its line in a list; :data:`RUN_COLUMNS` names them."""
+        gpus = f"on GPU {', '.join(map(str, self.gpus))}" if self.gpus else ""
+        return [
+            "" if self.position is None else str(self.position),
+            self.run_id,
+            self.experiment,
+            self.pool or self.target,
+            self.asks_for,
+            self.state,
+            shown_age(self.since),
+            self._starts(),
+            self.why or gpus,
+        ]
+
+    def _starts(self) -> str:
+        if self.expected is None:
+            return ""
+        wait = self.expected - time.time()
+        return "soon" if wait < _SOON else f"in {shown_duration(wait)}"
+
 
 @dataclass(frozen=True)
 class GpuView:
-    """A GPU, the runs that have a lease of it, and what processes of others hold of it.
+    """A GPU, the runs that have a lease of it, what others hold of it, and who computes there.
 
     Memory in bytes, load in percent or None where it is not told.
     """
@@ -67,6 +93,11 @@ class GpuView:
     foreign_memory: int
     load: float | None
     holders: tuple[str, ...]
+    strangers: tuple[Process, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain JSON."""
+        return {**vars(self), "strangers": [each._asdict() for each in self.strangers]}
 
     def row(self) -> list[str]:
         """The cells of its line in a list; :data:`GPU_COLUMNS` names them."""
@@ -74,9 +105,13 @@ class GpuView:
             str(self.index),
             shown_bytes(self.memory_total) if self.memory_total else "",
             "" if self.load is None else f"{self.load:.0f} %",
-            shown_bytes(self.foreign_memory) if self.foreign_memory else "",
+            self._of_others(),
             ", ".join(self.holders),
         ]
+
+    def _of_others(self) -> str:
+        held = shown_bytes(self.foreign_memory) if self.foreign_memory else ""
+        return f"{held}{in_brackets(self.strangers)}".strip()
 
 
 @dataclass(frozen=True)
@@ -96,6 +131,13 @@ class QueueView:
     cpus: float
     memory: int
 
+    def shown(self, everything: bool = False) -> tuple[list[QueuedRun], list[str]]:
+        """The runs that a list shows, and a line that says how many it leaves out."""
+        waiting = self.waiting if everything else self.waiting[:SHOWN]
+        left = len(self.waiting) - len(waiting)
+        more = [f"… and {left} more; --all shows them."] if left else []
+        return [*self.running, *waiting], more
+
     def to_json(self) -> dict[str, Any]:
         """All of it as plain JSON."""
         return {
@@ -103,7 +145,7 @@ class QueueView:
             "seen": self.seen,
             "running": [_to_json(run) for run in self.running],
             "waiting": [_to_json(run) for run in self.waiting],
-            "gpus": None if self.gpus is None else [vars(gpu) for gpu in self.gpus],
+            "gpus": None if self.gpus is None else [gpu.to_json() for gpu in self.gpus],
             "trouble": self.trouble,
             "cpus": self.cpus,
             "memory": self.memory,
@@ -226,6 +268,7 @@ def _gpu(said: Mapping[str, Any], running: Sequence[QueuedRun]) -> GpuView:
         said["foreign_memory"],
         said["load"],
         tuple(run.run_id for run in running if index in (run.gpus or ())),
+        tuple(Process(each["pid"], each["name"]) for each in said.get("strangers", ())),
     )
 
 

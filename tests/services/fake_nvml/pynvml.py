@@ -1,7 +1,8 @@
 """A stand-in for NVIDIA's ``pynvml``: two GPUs whose state is a folder that processes share.
 
 The folder is named by ``FAKE_NVML``. A job takes memory of a GPU by :func:`occupy`; a test spoils
-the driver by making a file ``broken`` or ``hangs`` there. ``calls`` says who started it.
+the driver by making a file ``broken`` or ``hangs`` there, or one GPU by ``lost-1``.
+``calls`` says who started it.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def nvmlDeviceGetHandleByIndex(index: int) -> int:
 
 def nvmlDeviceGetUUID(handle: int) -> str:
     _answer()
+    if (_STATE / f"lost-{handle}").exists():
+        raise NVMLError("GPU is lost")
     return _GPUS[handle]
 
 
