@@ -33,6 +33,8 @@ from aml_jupyter.workspace.compute_target import ComputeTarget
 from tests.services import docker_engine as docker_service
 from tests.services import images
 from tests.support import (
+    LINKS,
+    Elsewhere,
     experiment,
     finish,
     is_running,
@@ -799,6 +801,19 @@ def test_exactly_the_leased_gpus_are_asked_for_and_come_back_when_there_are_none
 
 
 # Whose files they are -------------------------------------------------------------------------
+
+
+def test_nothing_is_written_through_links_that_a_job_leaves_in_its_run(
+    engine: Engine, experiment: Experiment, tmp_path: Path
+) -> None:
+    elsewhere = Elsewhere(tmp_path / "elsewhere")
+    run = in_docker(experiment, LINKS.format(away=str(elsewhere.folder)))
+    assert finish(run, LONG)["status"] == states.COMPLETED
+    run.tag("after", "it")
+    assert elsewhere.is_untouched()
+    assert not (run.folder / layout.EVENTS).is_symlink()
+    assert run.get_tags() == {"after": "it"}
+
 
 AS_ANOTHER = """
     from aml_jupyter import Environment, Experiment, ScriptRunConfig, Workspace

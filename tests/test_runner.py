@@ -21,6 +21,8 @@ from aml_jupyter.home import Home, home
 from aml_jupyter.job import events, layout
 from aml_jupyter.runner import queue
 from tests.support import (
+    LINKS,
+    Elsewhere,
     assert_no_orphans,
     experiment,
     finish,
@@ -470,6 +472,18 @@ def test_a_job_that_makes_its_folders_unreadable_completes(experiment: Experimen
         """
     run = submit(experiment, text)
     assert finish(run)["status"] == "Completed"
+
+
+def test_nothing_is_written_through_links_that_a_job_leaves_in_its_run(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    elsewhere = Elsewhere(tmp_path / "elsewhere")
+    run = submit(experiment, LINKS.format(away=str(elsewhere.folder)))
+    assert finish(run)["status"] == "Completed"
+    run.tag("after", "it")
+    assert elsewhere.is_untouched()
+    assert not (run.folder / layout.EVENTS).is_symlink()
+    assert run.get_tags() == {"after": "it"}
 
 
 def test_a_completed_run_keeps_only_what_it_changed(ws: Workspace, project: Path) -> None:

@@ -30,6 +30,7 @@ from ..engine import (
 from ..errors import AmlError, ComputeTargetException
 from ..home import home
 from ..job import events, layout
+from ..job.beneath import open_plain
 from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe
 from .docker_arguments import ARGUMENTS, gpus_in, read_settings
 from .docker_ends import (
@@ -427,8 +428,8 @@ def _take_over_log(record: Record) -> None:
         engine = connect(record.address)
         with engine.errors("The container's log cannot be read"):
             said = engine.client.api.logs(record.container, tail=_LINES_OF_THE_ENGINE)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-        log = os.open(os.path.join(record.folder, layout.DRIVER_LOG), flags, 0o644)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        log = open_plain(record.folder, layout.DRIVER_LOG, flags)
     except (EngineError, OSError):
         return
     try:

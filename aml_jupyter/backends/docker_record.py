@@ -96,7 +96,6 @@ def _read(path: Path) -> Record | None:
 
 def write_end(record: Record, status: JobStatus) -> None:
     """Keep how the container's job ended; what was written before stays."""
-    path = os.path.join(record.folder, END)
     facts = {
         "name": record.name,
         "container": record.container,
@@ -104,8 +103,8 @@ def write_end(record: Record, status: JobStatus) -> None:
         "engine": record.address.url,
         "status": asdict(status),
     }
-    if not os.path.exists(path):
-        layout.write_json(path, facts)
+    if not os.path.exists(os.path.join(record.folder, END)):
+        layout.write_json_below(record.folder, END, facts)
 
 
 def read_end(folder: str) -> JobStatus | None:
