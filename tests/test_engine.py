@@ -11,6 +11,7 @@ import shutil
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,24 @@ def test_an_engine_is_connected_to_once_and_tells_of_itself(address: Address) ->
 
 
 @pytest.mark.service("docker")
+def test_an_engine_that_is_silent_keeps_nobody_from_another(address: Address) -> None:
+    forget(address)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        away = Address(f"tcp://127.0.0.1:{silent.getsockname()[1]}", False)
+
+        def ask() -> None:
+            with pytest.raises(EngineAway):
+                connect(away)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        with silent.accept()[0]:
+            began = time.monotonic()
+            connect(address)
+            assert time.monotonic() - began < 5
+    asking.join()
+
+
 def test_an_image_that_is_not_there_is_missing(address: Address) -> None:
     engine = connect(address)
     with pytest.raises(ImageMissing, match="nowhere"), engine.errors("The job cannot start"):
