@@ -13,6 +13,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -256,6 +257,7 @@ class Gate:
     def __init__(self, host: str, path: Path) -> None:
         self.host = f"unix://{path}"
         self.heard = b""
+        self.is_silent = self.is_shut = False
         self.holds_it = threading.Event()
         self._to = host.removeprefix("unix://")
         self._word, self._holds_answer, self._drops = b"", False, False
@@ -276,6 +278,7 @@ class Gate:
 
     def close(self) -> None:
         """End it."""
+        self.is_silent = False
         self.let_go(drop=True)
         self._server.close()
 
@@ -283,6 +286,9 @@ class Gate:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._server.accept()
+                if self.is_shut:
+                    near.close()
+                    continue
                 far = socket.socket(socket.AF_UNIX)
                 try:
                     far.connect(self._to)
@@ -298,6 +304,10 @@ class Gate:
             while True:
                 for end in select.select([near, far], [], [])[0]:
                     data = end.recv(1 << 16)
+                    while self.is_silent:
+                        time.sleep(0.05)
+                    if self.is_shut:
+                        return
                     if end is near:
                         self.heard += data
                         if self._word and self._word in data:
@@ -470,6 +480,72 @@ def test_an_answer_that_is_lost_in_mid_start_starts_no_second_job(
     assert (run.folder / "outputs/begun").read_text() == "x"
     assert "It is asked again for a while." in warnings_of(run)
     assert states_of(run).count(states.STARTING) == 1
+
+
+def test_an_engine_that_is_silent_keeps_no_run_waiting_that_is_not_its_own(
+    gate: Gate,
+    engine: Engine,
+    docker_engine: docker_service.Engine,
+    experiment: Experiment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AML_SLOTS", "3")
+    lost = in_docker(experiment, WAITS, options={"local": False})
+    is_up(lost)
+    other = in_docker(experiment, WAITS, options={"host": docker_engine.host})
+    is_up(other)
+    gate.is_silent = True
+    lost.cancel()
+    local = in_docker(experiment, "print('here')", Environment("bare"), compute_target="local")
+    assert finish(local)["status"] == states.COMPLETED
+    goes_on(other)
+    assert finish(other)["status"] == states.COMPLETED
+    assert lost.get_status() == states.CANCEL_REQUESTED
+    gate.is_silent = False
+    assert finish(lost, LONG)["status"] == states.CANCELED
+
+
+def test_a_canceled_run_ends_without_an_engine_that_does_not_come_back(
+    gate: Gate, engine: Engine, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AML_ENGINE_PATIENCE", "2")
+    run = in_docker(experiment, STUBBORN, options={"local": False})
+    is_up(run)
+    gate.is_shut = True
+    until(lambda: "cannot be asked" in warnings_of(run), LONG)
+    assert run.get_status() == states.RUNNING
+    run.cancel()
+    assert finish(run, LONG)["status"] == states.CANCELED
+    assert "its container may still run" in warnings_of(run)
+    assert engine.of(run)["State"]["Running"]
+    gate.is_shut = False
+    finish(in_docker(experiment, "print(1)", options={"local": False}), LONG)
+    engine.has_nothing_left()
+
+
+@pytest.mark.parametrize("is_canceled", [False, True])
+def test_a_job_whose_start_was_never_answered_is_removed_when_the_engine_is_back(
+    is_canceled: bool,
+    gate: Gate,
+    engine: Engine,
+    experiment: Experiment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AML_ENGINE_PATIENCE", "2")
+    finish(in_docker(experiment, "print('the environment is known')"), LONG)
+    gate.hold(b"/start ", answer=True)
+    run = in_docker(experiment, WAITS)
+    assert gate.holds_it.wait(LONG)
+    gate.is_shut = True
+    gate.let_go(drop=True)
+    if is_canceled:
+        run.cancel()
+    details = finish(run, LONG)
+    assert details["status"] == (states.CANCELED if is_canceled else states.FAILED)
+    is_up(run)
+    gate.is_shut = False
+    assert finish(in_docker(experiment, "print(1)"), LONG)["status"] == states.COMPLETED
+    engine.has_nothing_left()
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -128,6 +129,11 @@ class DockerBackend(Backend):
 
         return [self._status(str(handle["folder"]), look) for handle in handles]
 
+    def whom_to_ask(self, handle: Handle) -> str:
+        """The address of the job's engine."""
+        record = record_of(name_for(str(handle["folder"])))
+        return record.address.url if record else ""
+
     def read(self, handle: Handle, path: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
         """Bytes of a file below the run's folder; from afar they come a moment later."""
         return read_below(str(handle["folder"]), path, offset, limit)
@@ -158,7 +164,7 @@ class DockerBackend(Backend):
             return conclude(record, end_by_launcher(record, said))
         listed = look(record.address)
         if isinstance(listed, EngineError):
-            return _alive(folder, f"its engine cannot be asked: {listed.message}")
+            return _unheard(folder, listed)
         state = listed.get(record.name, "")
         if state in (*_ALIVE, *_CREATED):
             if not record.address.is_local and state == "running":
@@ -171,7 +177,7 @@ class DockerBackend(Backend):
         try:
             found = _inspect(connect(record.address), record.container)
         except EngineError as error:
-            return _alive(record.folder, f"its engine cannot be asked: {error.message}")
+            return _unheard(record.folder, error)
         state = found["State"] if found else {}
         if state.get("Status") in _ALIVE:
             return _alive(record.folder)
@@ -209,6 +215,15 @@ class DockerBackend(Backend):
         except EngineError as error:
             return "is not running" not in error.message  # Podman's way to say Conflict
         return True
+
+    def give_up(self, handle: Handle) -> None:
+        """Have the container removed, if there is one, as soon as its engine is asked again."""
+        record = record_of(name_for(str(handle["folder"])))
+        if record is None:
+            return
+        record = record.but(asked=True, over=True)
+        detail = "its engine did not come back"
+        conclude(record, JobStatus(JobStatus.ENDED, began(record.folder), detail=detail))
 
     def release(self, handle: Handle) -> None:
         """Remove the container of a job that is over, unless it is to be kept."""
@@ -375,7 +390,7 @@ def _start(engine: Engine, plan: ContainerPlan, record: Record) -> None:
 def _remove_those_that_are_over(engine: Engine) -> None:
     """What could not be removed when its run ended, because the engine was away."""
     for record in all_records():
-        if record.over and record.address == engine.address:
+        if record.over and record.address.url == engine.address.url:
             try:
                 _remove(engine, record)
             except EngineError:
@@ -420,6 +435,10 @@ def _alive(folder: str, detail: str = "") -> JobStatus:
     since = began(folder)
     phase = JobStatus.WAITING if since is None else JobStatus.RUNNING
     return JobStatus(phase, since, detail=detail)
+
+
+def _unheard(folder: str, error: EngineError) -> JobStatus:
+    return replace(_alive(folder, f"its engine cannot be asked: {error.message}"), is_unheard=True)
 
 
 def _take_over_log(record: Record) -> None:
