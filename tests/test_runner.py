@@ -486,6 +486,23 @@ def test_nothing_is_written_through_links_that_a_job_leaves_in_its_run(
     assert run.get_tags() == {"after": "it"}
 
 
+@pytest.mark.parametrize("is_pipe", [False, True])
+def test_what_a_job_puts_in_the_place_of_its_log_is_not_read(
+    is_pipe: bool, experiment: Experiment, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("secret")
+    text = f"""
+        import os
+        log = os.environ["AML_RUN_FOLDER"] + "/azureml-logs/70_driver_log.txt"
+        os.unlink(log)
+        os.mkfifo(log) if {is_pipe} else os.symlink({str(tmp_path / "secret")!r}, log)
+        os._exit(5)
+        """
+    details = finish(submit(experiment, text))
+    assert "exit code 5" in message_of(details)
+    assert details["error"]["error"]["logTail"] == []
+
+
 def test_a_completed_run_keeps_only_what_it_changed(ws: Workspace, project: Path) -> None:
     source = project / "code"
     script(source, "open('made.txt', 'w').write('x')\nopen('data.txt', 'a').write('more')")
