@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ import pytest
 from aml_jupyter.backends import Backend, Job, JobStatus, backend
 from aml_jupyter.backends.docker import DockerBackend
 from aml_jupyter.backends.docker_arguments import parse_run_arguments
+from aml_jupyter.backends.docker_ends import began, end_by_engine
 from aml_jupyter.backends.docker_plan import HOME, ContainerPlan, groups_of, name_for, user_of
-from aml_jupyter.backends.docker_record import END
-from aml_jupyter.engine import EngineAway, ImageMissing
+from aml_jupyter.backends.docker_record import END, Record
+from aml_jupyter.engine import Address, EngineAway, ImageMissing
 from aml_jupyter.errors import AmlError, ComputeTargetException, RunConfigurationException
 from aml_jupyter.home import home
 from aml_jupyter.job import events, layout
+from aml_jupyter.job.process import boot_id
 from aml_jupyter.spec import JobSpec, Resources
 from aml_jupyter.store import WorkspaceFolder
 from aml_jupyter.testing import BackendContract
@@ -337,6 +340,45 @@ def test_a_job_whose_container_nobody_knows_has_ended(make: Make) -> None:
     assert (status.phase, status.code, status.signal) == (JobStatus.ENDED, None, None)
     assert "container" in status.detail
     assert DockerBackend().cancel({"folder": str(job.folder)}) is False
+
+
+# Ends, from what is written -----------------------------------------------------------------
+
+
+def record_for(job: Job, **facts: Any) -> Record:
+    """What is remembered of a container that was made in this boot, on an engine here."""
+    known = {"address": Address("unix:///x.sock"), "boot": boot_id(), **facts}
+    name, folder, bundle = name_for(str(job.folder)), str(job.folder), str(job.bundle)
+    return Record(name, folder, "c0ffee", IMAGE, "python", bundle, **known)
+
+
+def note(job: Job, name: str, **facts: Any) -> None:
+    layout.write_json(str(job.folder / name), facts)
+
+
+def test_a_restart_of_the_machine_is_told_as_such(make: Make) -> None:
+    job, state = make(), {"ExitCode": 255}
+    note(job, layout.CLAIM, pid=7, started=1, boot="earlier", t=1000.0)
+    status = end_by_engine(record_for(job, boot="earlier"), state)
+    assert (status.code, status.signal) == (None, None)
+    assert "not of this boot" in status.detail
+    # An engine in a virtual machine has boots of its own.
+    assert end_by_engine(record_for(job), state).code == 255
+    elsewhere = Address("tcp://127.0.0.1:1", is_local=False)
+    assert end_by_engine(record_for(job, boot="earlier", address=elsewhere), state).code == 255
+
+
+@pytest.mark.parametrize("skew", [-1e6, 1e6])
+def test_when_a_job_elsewhere_began_is_told_by_the_clock_of_this_machine(
+    skew: float, make: Make
+) -> None:
+    job, before = make(), time.time()
+    record = record_for(job, address=Address("tcp://127.0.0.1:1", is_local=False))
+    assert began(record) is None
+    note(job, layout.CLAIM, pid=7, started=1, boot="theirs", t=before + skew)
+    assert began(record) == pytest.approx(before, abs=5)
+    note(job, layout.EXIT, code=0, signal=None, t=before + skew + 100)
+    assert began(record) == pytest.approx(before - 100, abs=5)
 
 
 # What a job may ----------------------------------------------------------------------------

@@ -466,6 +466,30 @@ def test_a_run_goes_on_without_its_engine_where_that_is_set_so(
     nothing_is_left_in(own)
 
 
+@pytest.mark.slow
+@pytest.mark.service("root")
+@pytest.mark.parametrize("live_restore", [False, True])
+def test_an_engine_that_is_killed_during_a_run_takes_it_on_or_ends_it_when_it_is_back(
+    live_restore: bool, start_engine: StartEngine, experiment: Experiment
+) -> None:
+    own = start_engine(live_restore=live_restore)
+    run = in_docker(experiment, WAITS)
+    is_up(run)
+    own.kill()
+    until(lambda: "cannot be asked" in warnings_of(run), LONG)
+    assert run.get_status() == states.RUNNING
+    own.start()
+    if live_restore:
+        goes_on(run)
+        assert finish(run, LONG)["status"] == states.COMPLETED
+        assert log_of(run) == "up\nover\n"
+    else:
+        details = finish(run, LONG)
+        assert details["status"] == states.FAILED
+        assert "live-restore" in message_of(details)
+    nothing_is_left_in(own)
+
+
 def test_an_answer_that_is_lost_in_mid_start_starts_no_second_job(
     gate: Gate, engine: Engine, experiment: Experiment
 ) -> None:
@@ -851,6 +875,24 @@ def test_a_job_over_its_time_is_canceled_with_its_container(
     details = finish(run, LONG)
     assert details["status"] == states.CANCELED
     assert "max_run_duration_seconds = 1" in message_of(details)
+
+
+def test_a_clock_elsewhere_that_is_wrong_does_not_use_up_the_time_of_a_run(
+    engine: Engine, experiment: Experiment
+) -> None:
+    text = """
+        import json, os, time
+        path = os.environ["AML_RUN_FOLDER"] + "/job/claim.json"
+        claim = json.load(open(path))
+        with open(path + ".new", "w") as file:
+            json.dump({**claim, "t": claim["t"] - 1e6, "boot": "theirs"}, file)
+        os.replace(path + ".new", path)
+        print("up", flush=True)
+        time.sleep(3)
+        """
+    options = {"local": False}
+    run = in_docker(experiment, text, options=options, max_run_duration_seconds=600)
+    assert finish(run, LONG)["status"] == states.COMPLETED
 
 
 def test_exactly_the_leased_gpus_are_asked_for_and_come_back_when_there_are_none_to_give(

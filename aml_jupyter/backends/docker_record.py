@@ -26,7 +26,8 @@ END = "job/container.json"
 class Record:
     """One container: whose it is, its engine, and what was asked of it since.
 
-    ``asked`` is True once we asked it to end, ``over`` once it may be removed.
+    ``asked`` is True once we asked it to end, ``over`` once it may be removed. ``boot`` is the
+    boot of this machine that it was made in.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Record:
     keep: bool = False
     asked: bool = False
     over: bool = False
+    boot: str = ""
 
     def write(self) -> None:
         """Keep it, in place of what was kept under this name."""

@@ -202,7 +202,8 @@ class _Courier:
             self._finish(())
             return
         notes = self._notes()
-        self._place_notes(notes, (layout.CLAIM,))
+        if not (self._folder / layout.CLAIM).exists():  # when it came is when the job began
+            self._place_notes(notes, (layout.CLAIM,))
         coming = Coming(self._place)
         for name in _FOLLOWED:
             there = self._take(coming, name)

@@ -510,6 +510,10 @@ class ActiveRun:
         """Seconds since the job began; None until it has."""
         if self._claim is None:
             self._claim = layout.read_json(os.path.join(self.folder, layout.CLAIM))
+        if self._claim and self._claim.get("boot") != boot_id():
+            # Another machine's clock may be wrong: what counts is when it was first seen here.
+            started = self._facts.started if self._facts else None
+            return None if started is None else time.time() - started
         return _age(self._claim) if self._claim else None
 
     def seconds_left(self) -> float | None:
