@@ -133,6 +133,47 @@ def message_of(details: dict[str, Any]) -> str:
     return str(details["error"]["error"]["message"])
 
 
+LINKS = """
+    import os, time
+    run, away = os.environ["AML_RUN_FOLDER"], {away!r}
+    print("up", flush=True)
+    os.unlink("outputs")
+    os.mkdir("outputs")
+    open("outputs/planted", "w").write("planted")
+    for name in ("azureml-logs", "job", "logs", "metrics", "outputs", "system"):
+        path = f"{{run}}/{{name}}"
+        if os.path.exists(path):
+            os.rename(path, f"{{path}}.own")
+        os.symlink(f"{{away}}/folder", path)
+    for name in ("environment.lock", "events.jsonl"):
+        if os.path.exists(f"{{run}}/{{name}}"):
+            os.unlink(f"{{run}}/{{name}}")
+        os.symlink(f"{{away}}/file", f"{{run}}/{{name}}")
+    time.sleep(2)
+    os._exit(0)
+    """
+"""A job that puts links to elsewhere where others write into its run's folder."""
+
+
+class Elsewhere:
+    """Files that are no run's business, and whether they are as they were."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "folder").mkdir(parents=True)
+        (folder / "file").write_text("mine\n")
+        for name in ("70_driver_log.txt", "container.json", "metric.bin", "metric.names"):
+            (folder / "folder" / name).write_bytes(bytes(100))
+        self._were = self._are()
+
+    def is_untouched(self) -> bool:
+        """Whether nothing was written, made or removed."""
+        return self._are() == self._were
+
+    def _are(self) -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+
+
 # Processes ----------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import gc
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import pytest
 
 from aml_jupyter import Experiment, ScriptRunConfig, Workspace, runner
 from aml_jupyter.backends import visible
+from aml_jupyter.engine import find_address, forget
 from aml_jupyter.errors import AmlError, ComputeTargetException, UserErrorException
 from aml_jupyter.job import states
 from aml_jupyter.store import RunSummary, WorkspaceFolder
@@ -36,7 +38,9 @@ from aml_jupyter.workspace.compute_target import (
 )
 from aml_jupyter.workspace.pool_nodes import nodes_of
 from aml_jupyter.workspace.queue_view import position_of
+from tests.services import images
 from tests.services.docker_engine import Engine
+from tests.services.docker_engine import engine as own_engine
 from tests.support import (
     experiment,
     finish,
@@ -693,6 +697,34 @@ def test_containers_that_are_left_over_are_told(
     assert made.name in told.detail
     assert told.remedy == f"`docker rm {made.name}` removes them."
     assert not any("left over" in each.detail for each in about_docker(ws, docker_engine))
+
+
+@pytest.mark.service("docker")
+def test_an_engine_without_nvidias_runtime_where_gpus_are_is_told_with_the_remedy(
+    ws: Workspace, docker_engine: Engine, gpus: Callable[[str], None]
+) -> None:
+    gpus("2x16G")
+    told = next(each for each in about_docker(ws, docker_engine) if "no GPUs" in each.detail)
+    assert told.works is False
+    assert "nvidia-container-toolkit" in told.remedy
+
+
+@pytest.mark.slow
+@pytest.mark.service("docker")
+@pytest.mark.service("root")
+def test_the_small_job_asks_for_a_gpu_where_the_engine_has_some_to_give(
+    ws: Workspace, gpus: Callable[[str], None]
+) -> None:
+    gpus("2x16G")
+    with (
+        tempfile.TemporaryDirectory(prefix="aml-dk-") as place,
+        own_engine(Path(place, "e"), runtimes=["nvidia"]) as own,
+    ):
+        more = {"host": own.host, "base_image": images.BASE}
+        *_, job = diagnosis.tried(ws.folder, "docker", more)
+        forget(find_address(more, os.environ))
+    assert job.works is False
+    assert "nvidia" in job.detail
 
 
 def about_docker(ws: Workspace, engine: Engine) -> list[diagnosis.Finding]:

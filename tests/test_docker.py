@@ -6,7 +6,9 @@ import gc
 import io
 import os
 import signal
+import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,14 @@ import pytest
 from aml_jupyter.backends import Backend, Job, JobStatus, backend
 from aml_jupyter.backends.docker import DockerBackend
 from aml_jupyter.backends.docker_arguments import parse_run_arguments
-from aml_jupyter.backends.docker_plan import HOME, ContainerPlan, name_for, user_of
-from aml_jupyter.backends.docker_record import END
-from aml_jupyter.engine import EngineAway, ImageMissing
+from aml_jupyter.backends.docker_ends import began, end_by_engine
+from aml_jupyter.backends.docker_plan import HOME, ContainerPlan, groups_of, name_for, user_of
+from aml_jupyter.backends.docker_record import END, Record
+from aml_jupyter.engine import Address, EngineAway, ImageMissing
 from aml_jupyter.errors import AmlError, ComputeTargetException, RunConfigurationException
 from aml_jupyter.home import home
 from aml_jupyter.job import events, layout
+from aml_jupyter.job.process import boot_id
 from aml_jupyter.spec import JobSpec, Resources
 from aml_jupyter.store import WorkspaceFolder
 from aml_jupyter.testing import BackendContract
@@ -217,6 +221,27 @@ def test_exactly_the_leased_gpus_are_requested(make: Make) -> None:
     assert "NVIDIA_VISIBLE_DEVICES" not in variables_of(make(gpus=(0, 3)))
 
 
+@pytest.mark.parametrize(
+    ("asked", "count"),
+    [
+        ({"resources": Resources(gpus=2)}, 2),
+        ({"resources": Resources(gpus=-1)}, -1),
+        ({"options": {"gpus": 1}}, 1),
+        ({"options": {"gpus": "all"}}, -1),
+        ({"options": {"gpus": 1}, "resources": Resources(gpus=0)}, None),
+    ],
+    ids=str,
+)
+def test_of_an_engine_elsewhere_as_many_gpus_are_requested_as_were_asked_for(
+    asked: dict[str, Any], count: int | None, make: Make
+) -> None:
+    options = {"host": "tcp://127.0.0.1:1", **asked.pop("options", {})}
+    job = make(options=options, **asked)
+    requests = host_of(job).get("DeviceRequests", [])
+    assert [request["Count"] for request in requests] == ([] if count is None else [count])
+    assert ("NVIDIA_VISIBLE_DEVICES" in variables_of(job)) == (count is None)
+
+
 @pytest.mark.parametrize("asked", [{}, {"gpus": ()}, {"resources": Resources(gpus=0)}], ids=str)
 def test_a_job_without_a_lease_sees_no_gpu_even_if_its_image_asks_for_all(
     asked: dict[str, Any], make: Make
@@ -262,6 +287,28 @@ def test_nobody_but_root_becomes_root() -> None:
         user_of({"user": "0"}, 1000, 100)
 
 
+@pytest.mark.parametrize("user", ["1000:0", "1001:0", "0:1000"])
+def test_nobody_but_root_comes_into_roots_group(user: str) -> None:
+    with pytest.raises(RunConfigurationException, match="root"):
+        user_of({"user": user}, 1000, 100, is_local=False)
+    assert user_of({}, 1000, 0) == "1000:0"
+
+
+@pytest.mark.parametrize("name", ["root", "0", "00"])
+def test_nobody_but_root_adds_roots_group(name: str) -> None:
+    with pytest.raises(RunConfigurationException, match="root"):
+        groups_of({"groups": ["44", name]}, 1000, [100])
+    assert groups_of({"groups": ["44", name]}, 0, []) == ["44", name]
+    assert groups_of({"groups": ["44"]}, 1000, [0, 100]) == ["100", "44"]
+
+
+def test_where_files_are_not_copied_a_job_is_who_owns_them() -> None:
+    with pytest.raises(RunConfigurationException, match="user 1001"):
+        user_of({"user": "1001"}, 1000, 100)
+    assert user_of({"user": "1001"}, 1000, 100, is_local=False) == "1001:1001"
+    assert user_of({"user": "1001"}, 0, 0) == "1001:1001"
+
+
 def test_a_plan_is_made_where_there_is_no_engine(make: Make) -> None:
     job = make("print(1)", options={"host": "unix:///no/such.sock"})
     assert "on docker (unix:///no/such.sock)" in str(plan(job))
@@ -293,6 +340,45 @@ def test_a_job_whose_container_nobody_knows_has_ended(make: Make) -> None:
     assert (status.phase, status.code, status.signal) == (JobStatus.ENDED, None, None)
     assert "container" in status.detail
     assert DockerBackend().cancel({"folder": str(job.folder)}) is False
+
+
+# Ends, from what is written -----------------------------------------------------------------
+
+
+def record_for(job: Job, **facts: Any) -> Record:
+    """What is remembered of a container that was made in this boot, on an engine here."""
+    known = {"address": Address("unix:///x.sock"), "boot": boot_id(), **facts}
+    name, folder, bundle = name_for(str(job.folder)), str(job.folder), str(job.bundle)
+    return Record(name, folder, "c0ffee", IMAGE, "python", bundle, **known)
+
+
+def note(job: Job, name: str, **facts: Any) -> None:
+    layout.write_json(str(job.folder / name), facts)
+
+
+def test_a_restart_of_the_machine_is_told_as_such(make: Make) -> None:
+    job, state = make(), {"ExitCode": 255}
+    note(job, layout.CLAIM, pid=7, started=1, boot="earlier", t=1000.0)
+    status = end_by_engine(record_for(job, boot="earlier"), state)
+    assert (status.code, status.signal) == (None, None)
+    assert "not of this boot" in status.detail
+    # An engine in a virtual machine has boots of its own.
+    assert end_by_engine(record_for(job), state).code == 255
+    elsewhere = Address("tcp://127.0.0.1:1", is_local=False)
+    assert end_by_engine(record_for(job, boot="earlier", address=elsewhere), state).code == 255
+
+
+@pytest.mark.parametrize("skew", [-1e6, 1e6])
+def test_when_a_job_elsewhere_began_is_told_by_the_clock_of_this_machine(
+    skew: float, make: Make
+) -> None:
+    job, before = make(), time.time()
+    record = record_for(job, address=Address("tcp://127.0.0.1:1", is_local=False))
+    assert began(record) is None
+    note(job, layout.CLAIM, pid=7, started=1, boot="theirs", t=before + skew)
+    assert began(record) == pytest.approx(before, abs=5)
+    note(job, layout.EXIT, code=0, signal=None, t=before + skew + 100)
+    assert began(record) == pytest.approx(before - 100, abs=5)
 
 
 # What a job may ----------------------------------------------------------------------------
@@ -366,6 +452,47 @@ def test_limits_hold_inside_the_container(submit: Submit) -> None:
     host = container.inspect()["HostConfig"]
     assert (host["Memory"], host["MemorySwap"]) == (128 << 20, 128 << 20)
     assert host["NanoCpus"] == 500_000_000
+
+
+@needs_docker
+def test_settings_are_as_the_container_sees_them(submit: Submit) -> None:
+    text = """
+        import os, pathlib, socket
+        print(socket.gethostname(), sorted(os.sched_getaffinity(0)))
+        print([line for line in open("/etc/resolv.conf") if line.startswith("nameserver")])
+        kinds = {line.split()[1]: line.split()[2] for line in open("/proc/mounts")}
+        scratch = os.statvfs("/scratch")
+        print(kinds["/scratch"], kinds["/tmp"], scratch.f_blocks * scratch.f_frsize)
+        for path in ("/scratch/new", "/tmp/new", "outputs/new", "/new", "/usr/new"):
+            try:
+                pathlib.Path(path).touch()
+            except OSError as error:
+                print(path, error.strerror)
+        groups = [pathlib.Path("/sys/fs/cgroup", name) for name in ("pids.max", "pids/pids.max")]
+        print([path.read_text().strip() for path in groups if path.exists()])
+        with socket.create_server(("", 6006)) as server:
+            print("up", flush=True)
+            server.accept()[0].sendall(b"hello")
+        """
+    options = {
+        "hostname": "trainer", "cpuset": "0", "dns": ["10.1.2.3"], "read_only": True, "pids": 77,
+        "tmpfs": ["/scratch:size=8m"], "ports": ["127.0.0.1::6006"],
+    }  # fmt: skip
+    container = submit(text, options=options).is_up()
+    (outside,) = container.inspect()["NetworkSettings"]["Ports"]["6006/tcp"]
+    assert outside["HostIp"] == "127.0.0.1"
+    with socket.create_connection(("127.0.0.1", int(outside["HostPort"]))) as asked:
+        assert asked.recv(10) == b"hello"
+    assert container.ended().code == 0, container.log()
+    assert container.log().splitlines() == [
+        "trainer [0]",
+        "['nameserver 10.1.2.3\\n']",
+        f"tmpfs tmpfs {8 << 20}",
+        "/new Read-only file system",
+        "/usr/new Read-only file system",
+        "['77']",
+        "up",
+    ]
 
 
 @needs_docker
@@ -592,6 +719,27 @@ def test_a_command_without_a_launcher_is_told_to_end(
     assert container.backend.cancel(container.handle)
     assert container.ended().code == 3
     assert container.log().endswith("leaving\n")
+
+
+@needs_docker
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_command_is_not_repeated_by_a_container_that_is_started_again(
+    is_kept: bool, submit: Submit, image_without_python: str
+) -> None:
+    options = {"keep": True} if is_kept else {}
+    command = "echo once; echo x >>outputs/times"
+    container = submit(command=command, image=image_without_python, options=options)
+    assert container.ended().code == 0
+    container.api.start(container.name)
+    if is_kept:
+        assert container.inspect()["State"]["Running"]
+        asked = container.api.attach_socket(container.name, params={"stdin": 1, "stream": 1})
+        asked._sock.sendall(b"exit 7\n")
+        asked.close()
+    ended = container.api.wait(container.name, timeout=20)
+    assert ended["StatusCode"] == (7 if is_kept else 0)
+    assert container.log() == "once\n"
+    assert (container.job.folder / "outputs/times").read_text() == "x\n"
 
 
 # Starting once ------------------------------------------------------------------------------

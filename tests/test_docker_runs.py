@@ -13,6 +13,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -33,6 +34,8 @@ from aml_jupyter.workspace.compute_target import ComputeTarget
 from tests.services import docker_engine as docker_service
 from tests.services import images
 from tests.support import (
+    LINKS,
+    Elsewhere,
     experiment,
     finish,
     is_running,
@@ -254,6 +257,7 @@ class Gate:
     def __init__(self, host: str, path: Path) -> None:
         self.host = f"unix://{path}"
         self.heard = b""
+        self.is_silent = self.is_shut = False
         self.holds_it = threading.Event()
         self._to = host.removeprefix("unix://")
         self._word, self._holds_answer, self._drops = b"", False, False
@@ -274,6 +278,7 @@ class Gate:
 
     def close(self) -> None:
         """End it."""
+        self.is_silent = False
         self.let_go(drop=True)
         self._server.close()
 
@@ -281,6 +286,9 @@ class Gate:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._server.accept()
+                if self.is_shut:
+                    near.close()
+                    continue
                 far = socket.socket(socket.AF_UNIX)
                 try:
                     far.connect(self._to)
@@ -296,6 +304,10 @@ class Gate:
             while True:
                 for end in select.select([near, far], [], [])[0]:
                     data = end.recv(1 << 16)
+                    while self.is_silent:
+                        time.sleep(0.05)
+                    if self.is_shut:
+                        return
                     if end is near:
                         self.heard += data
                         if self._word and self._word in data:
@@ -454,6 +466,30 @@ def test_a_run_goes_on_without_its_engine_where_that_is_set_so(
     nothing_is_left_in(own)
 
 
+@pytest.mark.slow
+@pytest.mark.service("root")
+@pytest.mark.parametrize("live_restore", [False, True])
+def test_an_engine_that_is_killed_during_a_run_takes_it_on_or_ends_it_when_it_is_back(
+    live_restore: bool, start_engine: StartEngine, experiment: Experiment
+) -> None:
+    own = start_engine(live_restore=live_restore)
+    run = in_docker(experiment, WAITS)
+    is_up(run)
+    own.kill()
+    until(lambda: "cannot be asked" in warnings_of(run), LONG)
+    assert run.get_status() == states.RUNNING
+    own.start()
+    if live_restore:
+        goes_on(run)
+        assert finish(run, LONG)["status"] == states.COMPLETED
+        assert log_of(run) == "up\nover\n"
+    else:
+        details = finish(run, LONG)
+        assert details["status"] == states.FAILED
+        assert "live-restore" in message_of(details)
+    nothing_is_left_in(own)
+
+
 def test_an_answer_that_is_lost_in_mid_start_starts_no_second_job(
     gate: Gate, engine: Engine, experiment: Experiment
 ) -> None:
@@ -468,6 +504,72 @@ def test_an_answer_that_is_lost_in_mid_start_starts_no_second_job(
     assert (run.folder / "outputs/begun").read_text() == "x"
     assert "It is asked again for a while." in warnings_of(run)
     assert states_of(run).count(states.STARTING) == 1
+
+
+def test_an_engine_that_is_silent_keeps_no_run_waiting_that_is_not_its_own(
+    gate: Gate,
+    engine: Engine,
+    docker_engine: docker_service.Engine,
+    experiment: Experiment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AML_SLOTS", "3")
+    lost = in_docker(experiment, WAITS, options={"local": False})
+    is_up(lost)
+    other = in_docker(experiment, WAITS, options={"host": docker_engine.host})
+    is_up(other)
+    gate.is_silent = True
+    lost.cancel()
+    local = in_docker(experiment, "print('here')", Environment("bare"), compute_target="local")
+    assert finish(local)["status"] == states.COMPLETED
+    goes_on(other)
+    assert finish(other)["status"] == states.COMPLETED
+    assert lost.get_status() == states.CANCEL_REQUESTED
+    gate.is_silent = False
+    assert finish(lost, LONG)["status"] == states.CANCELED
+
+
+def test_a_canceled_run_ends_without_an_engine_that_does_not_come_back(
+    gate: Gate, engine: Engine, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AML_ENGINE_PATIENCE", "2")
+    run = in_docker(experiment, STUBBORN, options={"local": False})
+    is_up(run)
+    gate.is_shut = True
+    until(lambda: "cannot be asked" in warnings_of(run), LONG)
+    assert run.get_status() == states.RUNNING
+    run.cancel()
+    assert finish(run, LONG)["status"] == states.CANCELED
+    assert "its container may still run" in warnings_of(run)
+    assert engine.of(run)["State"]["Running"]
+    gate.is_shut = False
+    finish(in_docker(experiment, "print(1)", options={"local": False}), LONG)
+    engine.has_nothing_left()
+
+
+@pytest.mark.parametrize("is_canceled", [False, True])
+def test_a_job_whose_start_was_never_answered_is_removed_when_the_engine_is_back(
+    is_canceled: bool,
+    gate: Gate,
+    engine: Engine,
+    experiment: Experiment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AML_ENGINE_PATIENCE", "2")
+    finish(in_docker(experiment, "print('the environment is known')"), LONG)
+    gate.hold(b"/start ", answer=True)
+    run = in_docker(experiment, WAITS)
+    assert gate.holds_it.wait(LONG)
+    gate.is_shut = True
+    gate.let_go(drop=True)
+    if is_canceled:
+        run.cancel()
+    details = finish(run, LONG)
+    assert details["status"] == (states.CANCELED if is_canceled else states.FAILED)
+    is_up(run)
+    gate.is_shut = False
+    assert finish(in_docker(experiment, "print(1)"), LONG)["status"] == states.COMPLETED
+    engine.has_nothing_left()
 
 
 @pytest.mark.slow
@@ -775,6 +877,24 @@ def test_a_job_over_its_time_is_canceled_with_its_container(
     assert "max_run_duration_seconds = 1" in message_of(details)
 
 
+def test_a_clock_elsewhere_that_is_wrong_does_not_use_up_the_time_of_a_run(
+    engine: Engine, experiment: Experiment
+) -> None:
+    text = """
+        import json, os, time
+        path = os.environ["AML_RUN_FOLDER"] + "/job/claim.json"
+        claim = json.load(open(path))
+        with open(path + ".new", "w") as file:
+            json.dump({**claim, "t": claim["t"] - 1e6, "boot": "theirs"}, file)
+        os.replace(path + ".new", path)
+        print("up", flush=True)
+        time.sleep(3)
+        """
+    options = {"local": False}
+    run = in_docker(experiment, text, options=options, max_run_duration_seconds=600)
+    assert finish(run, LONG)["status"] == states.COMPLETED
+
+
 def test_exactly_the_leased_gpus_are_asked_for_and_come_back_when_there_are_none_to_give(
     gate: Gate, engine: Engine, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -799,6 +919,19 @@ def test_exactly_the_leased_gpus_are_asked_for_and_come_back_when_there_are_none
 
 
 # Whose files they are -------------------------------------------------------------------------
+
+
+def test_nothing_is_written_through_links_that_a_job_leaves_in_its_run(
+    engine: Engine, experiment: Experiment, tmp_path: Path
+) -> None:
+    elsewhere = Elsewhere(tmp_path / "elsewhere")
+    run = in_docker(experiment, LINKS.format(away=str(elsewhere.folder)))
+    assert finish(run, LONG)["status"] == states.COMPLETED
+    run.tag("after", "it")
+    assert elsewhere.is_untouched()
+    assert not (run.folder / layout.EVENTS).is_symlink()
+    assert run.get_tags() == {"after": "it"}
+
 
 AS_ANOTHER = """
     from aml_jupyter import Environment, Experiment, ScriptRunConfig, Workspace

@@ -11,6 +11,7 @@ import shutil
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from aml_jupyter.engine import (
     forget,
     translated,
 )
+from aml_jupyter.engine.transport import command
 from aml_jupyter.errors import AmlError
 from tests.services import docker_engine as docker_service
 from tests.services import sshd
@@ -197,6 +199,9 @@ def test_what_the_engine_says_decides_which_error_it_is() -> None:
         ("unauthorized: authentication required", "docker login"),
         ("x509: certificate signed by unknown authority", "certs.d"),
         ("exec format error", "processor"),
+        ("pull access denied for pyhton, repository does not exist or may require", "the name"),
+        ("pull access denied for pyhton, repository does not exist or may require", "docker login"),
+        ('invalid mount config for type "bind": bind source path does not exist: /x', "local"),
     ],
 )
 def test_known_words_of_an_engine_come_with_what_to_do(said: str, hint: str) -> None:
@@ -217,6 +222,28 @@ def test_an_engine_that_is_not_there_is_told_from_one_that_does_not_run(tmp_path
     with pytest.raises(EngineAway, match="Connection refused") as caught:
         connect(missing)
     assert "Start it" in caught.value.hint
+
+
+def test_an_engine_by_ssh_needs_the_program_ssh_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EngineAway, match="program ssh") as caught:
+        connect(Address("ssh://me@box", False))
+    assert "openssh-client" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("ssh://me@GPU-Box", "GPU-Box"),
+        ("ssh://GPU-Box:22/run/docker.sock", "GPU-Box"),
+        ("ssh://me@[FE80::1]:22", "FE80::1"),
+    ],
+)
+def test_a_host_by_ssh_is_called_as_it_was_written(url: str, host: str) -> None:
+    words = command(url)
+    assert words[words.index("--") + 1] == host
 
 
 def test_a_socket_that_is_not_for_this_user_is_told_as_such() -> None:
@@ -252,6 +279,24 @@ def test_an_engine_is_connected_to_once_and_tells_of_itself(address: Address) ->
 
 
 @pytest.mark.service("docker")
+def test_an_engine_that_is_silent_keeps_nobody_from_another(address: Address) -> None:
+    forget(address)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        away = Address(f"tcp://127.0.0.1:{silent.getsockname()[1]}", False)
+
+        def ask() -> None:
+            with pytest.raises(EngineAway):
+                connect(away)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        with silent.accept()[0]:
+            began = time.monotonic()
+            connect(address)
+            assert time.monotonic() - began < 5
+    asking.join()
+
+
 def test_an_image_that_is_not_there_is_missing(address: Address) -> None:
     engine = connect(address)
     with pytest.raises(ImageMissing, match="nowhere"), engine.errors("The job cannot start"):

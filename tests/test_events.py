@@ -55,6 +55,30 @@ def test_reading_goes_on_where_it_stood(tmp_path: Path) -> None:
     assert [event["set"] for event in found] == [{"b": "2"}]
 
 
+@pytest.mark.parametrize("what", ["link", "pipe", "folder"])
+def test_what_a_job_puts_in_the_place_of_events_makes_room(what: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    place = tmp_path / "run" / "events.jsonl"
+    (place / "full" if what == "folder" else place.parent).mkdir(parents=True)
+    if what == "link":
+        place.symlink_to(tmp_path / "mine")
+    elif what == "pipe":
+        os.mkfifo(place)
+    assert events.read(str(place.parent)) == ([], 0)
+    events.append(str(place.parent), "tags", set={"a": "1"})
+    assert [event["set"] for event in events.read(str(place.parent))[0]] == [{"a": "1"}]
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_events_that_were_taken_away_are_read_anew(tmp_path: Path) -> None:
+    for number in range(3):
+        events.append(str(tmp_path), "tags", set={"n": str(number)})
+    _, offset = events.read(str(tmp_path))
+    (tmp_path / "events.jsonl").unlink()
+    events.append(str(tmp_path), "tags", set={"n": "new"})
+    assert [event["set"] for event in events.read(str(tmp_path), offset)[0]] == [{"n": "new"}]
+
+
 def test_a_run_without_events_has_none(tmp_path: Path) -> None:
     assert events.read(str(tmp_path)) == ([], 0)
 

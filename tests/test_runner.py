@@ -21,6 +21,8 @@ from aml_jupyter.home import Home, home
 from aml_jupyter.job import events, layout
 from aml_jupyter.runner import queue
 from tests.support import (
+    LINKS,
+    Elsewhere,
     assert_no_orphans,
     experiment,
     finish,
@@ -470,6 +472,35 @@ def test_a_job_that_makes_its_folders_unreadable_completes(experiment: Experimen
         """
     run = submit(experiment, text)
     assert finish(run)["status"] == "Completed"
+
+
+def test_nothing_is_written_through_links_that_a_job_leaves_in_its_run(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    elsewhere = Elsewhere(tmp_path / "elsewhere")
+    run = submit(experiment, LINKS.format(away=str(elsewhere.folder)))
+    assert finish(run)["status"] == "Completed"
+    run.tag("after", "it")
+    assert elsewhere.is_untouched()
+    assert not (run.folder / layout.EVENTS).is_symlink()
+    assert run.get_tags() == {"after": "it"}
+
+
+@pytest.mark.parametrize("is_pipe", [False, True])
+def test_what_a_job_puts_in_the_place_of_its_log_is_not_read(
+    is_pipe: bool, experiment: Experiment, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("secret")
+    text = f"""
+        import os
+        log = os.environ["AML_RUN_FOLDER"] + "/azureml-logs/70_driver_log.txt"
+        os.unlink(log)
+        os.mkfifo(log) if {is_pipe} else os.symlink({str(tmp_path / "secret")!r}, log)
+        os._exit(5)
+        """
+    details = finish(submit(experiment, text))
+    assert "exit code 5" in message_of(details)
+    assert details["error"]["error"]["logTail"] == []
 
 
 def test_a_completed_run_keeps_only_what_it_changed(ws: Workspace, project: Path) -> None:

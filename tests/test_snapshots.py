@@ -522,6 +522,22 @@ def test_only_unchanged_files_are_removed(source: Path, objects: Objects, tmp_pa
     assert not (work / "sub").exists()
 
 
+def test_nothing_is_removed_where_a_link_of_the_job_leads(
+    source: Path, objects: Objects, tmp_path: Path
+) -> None:
+    write(source, **{"sub/kept": "1", "sub/deep/kept": "2", "gone": "3"})
+    snapshot = take(source, objects)
+    work, other = tmp_path / "run/work", tmp_path / "other"
+    work.mkdir(parents=True)
+    for folder in (work, other):
+        lay_out(snapshot.id, objects, folder)
+    shutil.rmtree(work / "sub")
+    (work / "sub").symlink_to(other / "sub")
+    remove_unchanged(snapshot.id, objects, work)
+    assert content(other) == content(source)
+    assert not (work / "gone").exists()
+
+
 def test_rough_timestamps_are_settled_by_content(
     source: Path, objects: Objects, tmp_path: Path
 ) -> None:

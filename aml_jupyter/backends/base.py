@@ -106,6 +106,7 @@ class JobStatus:
     """How a job is: waiting, running or ended, and how it ended.
 
     ``code`` and ``signal`` are both None for a job that ended without leaving a status.
+    ``is_unheard``: nobody could be asked now, and what is told is what was last known.
     """
 
     phase: str
@@ -113,6 +114,7 @@ class JobStatus:
     code: int | None = None
     signal: int | None = None
     detail: str = ""
+    is_unheard: bool = False
 
     WAITING: ClassVar[str] = "waiting"
     RUNNING: ClassVar[str] = "running"
@@ -136,7 +138,7 @@ class Backend(ABC):
     capabilities: ClassVar[Capabilities]
     settings: ClassVar[Mapping[str, Setting]] = {}
     starts_at_once: ClassVar[bool] = False
-    """Whether submit and poll take milliseconds; else the runner waits for them on threads."""
+    """Whether all questions take milliseconds; else the runner waits for them on threads."""
 
     @abstractmethod
     def probe(self, options: Mapping[str, object] | None = None) -> Probe:
@@ -172,6 +174,19 @@ class Backend(ABC):
     def gpus_in(self, options: Mapping[str, object]) -> int | None:
         """How many GPUs the settings ask for; None where they say nothing of it."""
         return None
+
+    def whom_to_ask(self, handle: Handle) -> str:
+        """Names who knows about the job: those that others know about are polled apart.
+
+        So that who does not answer keeps nobody else's jobs waiting.
+        """
+        return ""
+
+    def give_up(self, handle: Handle) -> None:  # noqa: B027 - most can always be asked
+        """The run ends although nobody can be asked: its job may be there, or may not.
+
+        What is left of it goes when that can be had. :meth:`poll` tells from now on that it ended.
+        """
 
     def release(self, handle: Handle) -> None:  # noqa: B027 - most backends keep nothing
         """Let go of what the backend keeps for a job that is over: its files are safe now.

@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,6 +31,8 @@ from ..engine import (
 from ..errors import AmlError, ComputeTargetException
 from ..home import home
 from ..job import events, layout
+from ..job.beneath import open_plain
+from ..job.process import boot_id
 from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe
 from .docker_arguments import ARGUMENTS, gpus_in, read_settings
 from .docker_ends import (
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 
 _PROBED_FOR = 5.0
 _LINES_OF_THE_ENGINE = 200
-_ALIVE = ("running", "paused", "restarting")
+_ALIVE = ("running", "paused", "restarting", "stopping")  # the last is Podman's
 _CREATED = ("created", "configured", "initialized")  # the latter two are Podman's
 Containers = Mapping[str, str]
 """The state of each container by its name, as the engine lists them."""
@@ -127,6 +130,11 @@ class DockerBackend(Backend):
 
         return [self._status(str(handle["folder"]), look) for handle in handles]
 
+    def whom_to_ask(self, handle: Handle) -> str:
+        """The address of the job's engine."""
+        record = record_of(name_for(str(handle["folder"])))
+        return record.address.url if record else ""
+
     def read(self, handle: Handle, path: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
         """Bytes of a file below the run's folder; from afar they come a moment later."""
         return read_below(str(handle["folder"]), path, offset, limit)
@@ -151,18 +159,18 @@ class DockerBackend(Backend):
             return known
         record = record_of(name_for(folder))
         if record is None:
-            return end_without_container(folder, "what was known of its container is gone")
+            return end_without_container(None, folder, "what was known of its container is gone")
         said = told(folder) if record.address.is_local else None
         if said is not None:
             return conclude(record, end_by_launcher(record, said))
         listed = look(record.address)
         if isinstance(listed, EngineError):
-            return _alive(folder, f"its engine cannot be asked: {listed.message}")
+            return _unheard(record, listed)
         state = listed.get(record.name, "")
         if state in (*_ALIVE, *_CREATED):
             if not record.address.is_local and state == "running":
                 _files_of(record).follow(record.interpreter, Path(record.bundle))
-            return _alive(folder, "its container is paused" if state == "paused" else "")
+            return _alive(record, "its container is paused" if state == "paused" else "")
         return self._ended(record)
 
     def _ended(self, record: Record) -> JobStatus:
@@ -170,19 +178,19 @@ class DockerBackend(Backend):
         try:
             found = _inspect(connect(record.address), record.container)
         except EngineError as error:
-            return _alive(record.folder, f"its engine cannot be asked: {error.message}")
+            return _unheard(record, error)
         state = found["State"] if found else {}
         if state.get("Status") in _ALIVE:
-            return _alive(record.folder)
+            return _alive(record)
         if found and not record.address.is_local and not _files_of(record).fetch():
-            return _alive(record.folder, _files_of(record).trouble)
+            return _alive(record, _files_of(record).trouble)
         said = told(record.folder)
         if said is not None:
             return conclude(record, end_by_launcher(record, said))
         if not found:
             detail = "its container was removed from outside before it had told its end"
-            return conclude(record, end_without_container(record.folder, detail))
-        if began(record.folder) is None:
+            return conclude(record, end_without_container(record, record.folder, detail))
+        if began(record) is None:
             _take_over_log(record)
         return conclude(record, end_by_engine(record, state))
 
@@ -208,6 +216,15 @@ class DockerBackend(Backend):
         except EngineError as error:
             return "is not running" not in error.message  # Podman's way to say Conflict
         return True
+
+    def give_up(self, handle: Handle) -> None:
+        """Have the container removed, if there is one, as soon as its engine is asked again."""
+        record = record_of(name_for(str(handle["folder"])))
+        if record is None:
+            return
+        record = record.but(asked=True, over=True)
+        detail = "its engine did not come back"
+        conclude(record, JobStatus(JobStatus.ENDED, began(record), detail=detail))
 
     def release(self, handle: Handle) -> None:
         """Remove the container of a job that is over, unless it is to be kept."""
@@ -334,6 +351,7 @@ def _record(plan: ContainerPlan, identity: str) -> Record:
         address=plan.address,
         memory=plan.container["HostConfig"].get("Memory", 0),
         keep=plan.keep,
+        boot=boot_id(),
     )
 
 
@@ -374,7 +392,7 @@ def _start(engine: Engine, plan: ContainerPlan, record: Record) -> None:
 def _remove_those_that_are_over(engine: Engine) -> None:
     """What could not be removed when its run ended, because the engine was away."""
     for record in all_records():
-        if record.over and record.address == engine.address:
+        if record.over and record.address.url == engine.address.url:
             try:
                 _remove(engine, record)
             except EngineError:
@@ -415,10 +433,14 @@ def _inspect(engine: Engine, container: str) -> Mapping[str, Any] | None:
     return found
 
 
-def _alive(folder: str, detail: str = "") -> JobStatus:
-    since = began(folder)
+def _alive(record: Record, detail: str = "") -> JobStatus:
+    since = began(record)
     phase = JobStatus.WAITING if since is None else JobStatus.RUNNING
     return JobStatus(phase, since, detail=detail)
+
+
+def _unheard(record: Record, error: EngineError) -> JobStatus:
+    return replace(_alive(record, f"its engine cannot be asked: {error.message}"), is_unheard=True)
 
 
 def _take_over_log(record: Record) -> None:
@@ -427,8 +449,8 @@ def _take_over_log(record: Record) -> None:
         engine = connect(record.address)
         with engine.errors("The container's log cannot be read"):
             said = engine.client.api.logs(record.container, tail=_LINES_OF_THE_ENGINE)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-        log = os.open(os.path.join(record.folder, layout.DRIVER_LOG), flags, 0o644)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        log = open_plain(record.folder, layout.DRIVER_LOG, flags)
     except (EngineError, OSError):
         return
     try:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ..job import layout
+from ..job.process import boot_id
 from .base import JobStatus
 from .docker_record import Record, read_end, write_end
 
@@ -16,13 +17,35 @@ _STOPPED = (
     "the container was stopped from outside: by `docker stop` or `docker kill`, or by its engine, "
     "which ends containers when it stops unless live-restore is on"
 )
+_RESTARTED = "its launcher is not of this boot: the machine was restarted while the job ran"
 
 
-def began(folder: str) -> float | None:
-    """When the job began; None until it has, or if the image has no Python and no clock."""
-    claim = layout.read_json(os.path.join(folder, layout.CLAIM))
-    since = claim.get("t") if isinstance(claim, Mapping) else None
-    return float(since) if isinstance(since, (int, float)) else None
+def began(record: Record) -> float | None:
+    """When the job began; None until it has, or if the image has no Python and no clock.
+
+    The clock of another machine may be wrong: a job there began when its claim came here, or as
+    long before its end came as it took.
+    """
+    since = _time_in(record.folder, layout.CLAIM)
+    if since is None or record.address.is_local:
+        return since
+    came, ended = (_came(record.folder, name) for name in (layout.CLAIM, layout.EXIT))
+    took = max(0.0, (_time_in(record.folder, layout.EXIT) or since) - since)
+    return min(came, ended - took) if came and ended else came
+
+
+def _time_in(folder: str, note: str) -> float | None:
+    found = layout.read_json(os.path.join(folder, note))
+    time = found.get("t") if isinstance(found, Mapping) else None
+    return float(time) if isinstance(time, (int, float)) else None
+
+
+def _came(folder: str, note: str) -> float | None:
+    """When a file came here; it may have brought the time of its change along."""
+    try:
+        return os.stat(os.path.join(folder, note)).st_ctime
+    except OSError:
+        return None
 
 
 def told(folder: str) -> Mapping[str, Any] | None:
@@ -52,14 +75,17 @@ def end_by_launcher(record: Record, said: Mapping[str, Any]) -> JobStatus:
         detail = _STOPPED
         if code == 0:  # however well it took it: it did not come to its own end
             code, number = None, int(signal.SIGTERM)
-    return JobStatus(JobStatus.ENDED, began(record.folder), code, number, detail)
+    return JobStatus(JobStatus.ENDED, began(record), code, number, detail)
 
 
 def end_by_engine(record: Record, state: Mapping[str, Any]) -> JobStatus:
     """The end of a container whose launcher could not tell it, or that never had one."""
-    since, detail = began(record.folder), ""
+    since, detail = began(record), ""
     code, number = _told_apart(int(state["ExitCode"]))
-    if state.get("OOMKilled"):
+    if _is_of_an_earlier_boot(record):
+        # The engine makes something up for what it did not see end.
+        code, number, detail = None, None, _RESTARTED
+    elif state.get("OOMKilled"):
         detail = _out_of_memory(record)
     elif number in (signal.SIGKILL, signal.SIGTERM) and not record.asked:
         detail = _STOPPED
@@ -69,14 +95,32 @@ def end_by_engine(record: Record, state: Mapping[str, Any]) -> JobStatus:
     if isinstance(outcome, Mapping) and isinstance(outcome.get("code"), int):
         # The program told its end itself, and something took the launcher away after that.
         return JobStatus(JobStatus.ENDED, since, outcome["code"], None, detail)
-    return JobStatus(JobStatus.ENDED, since or _started(state), code, number, detail)
+    return JobStatus(
+        JobStatus.ENDED,
+        since or (_started(state) if record.address.is_local else None),
+        code,
+        number,
+        detail,
+    )
 
 
-def end_without_container(folder: str, detail: str) -> JobStatus:
+def _is_of_an_earlier_boot(record: Record) -> bool:
+    """Whether this machine was restarted since the job began.
+
+    The claim alone does not tell: an engine may be in a virtual machine that boots by itself.
+    """
+    claim = layout.read_json(os.path.join(record.folder, layout.CLAIM))
+    claimed = claim.get("boot") if isinstance(claim, Mapping) else ""
+    boots = {boot_id(), ""}
+    return record.address.is_local and claimed not in boots and record.boot not in boots
+
+
+def end_without_container(record: Record | None, folder: str, detail: str) -> JobStatus:
     """The end of a job whose container nobody can be asked about any more."""
     said = told(folder) or {}
     code, number = said.get("code"), said.get("signal")
-    return JobStatus(JobStatus.ENDED, began(folder), code, number, "" if said else detail)
+    since = began(record) if record else _time_in(folder, layout.CLAIM)
+    return JobStatus(JobStatus.ENDED, since, code, number, "" if said else detail)
 
 
 def _told_apart(status: int) -> tuple[int | None, int | None]:

@@ -7,7 +7,7 @@ import os
 import pwd
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,17 @@ echo "There is no Python in this image ($interpreter, python3, python) for the r
 echo "Take an image with Python, let the environment name packages, or run a command." >&2
 exit 127
 """
-# A shell stands in for the launcher as well as it can.
+# A shell stands in for the launcher as well as it can. Asked again, it becomes a shell to look
+# around in, as the launcher does.
 _WITHOUT_LAUNCHER = f"""
+contained=${CONTAINED}
 unset {CONTAINED}
 log=$2/{layout.DRIVER_LOG}
 claim=$2/{layout.CLAIM}
+if [ -e "$claim" ]; then
+  [ "$contained" = {KEPT} ] && exec /bin/sh
+  exit 0
+fi
 set -C
 now=$(date +%s) &&
   printf '{{"pid":%s,"started":null,"boot":"","t":%s}}' "$$" "$now" >"$claim"
@@ -138,7 +144,7 @@ def plan_for(job: Job) -> ContainerPlan:
         "Cmd": command if kind == "command" or not os.path.isabs(interpreter) else command[1:],
         "WorkingDir": str(job.work),
         "Env": [f"{name}={value}" for name, value in added.items()],
-        **_who_and_where(job, options),
+        **_who_and_where(job, options, address),
         "HostConfig": _host_config(job, options, address),
     }
     return ContainerPlan(
@@ -162,7 +168,7 @@ def _entrypoint(interpreter: str, kind: str) -> list[str]:
     return ["/bin/sh", "-c", _LAUNCHED + otherwise, "aml"]
 
 
-def _who_and_where(job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
+def _who_and_where(job: Job, options: Mapping[str, Any], address: Address) -> dict[str, Any]:
     keep = bool(options.get("keep"))
     labels = {
         **options.get("labels", {}),
@@ -174,7 +180,7 @@ def _who_and_where(job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
     }
     ports = [_port(text) for text in options.get("ports", ())]
     said: dict[str, Any] = {
-        "User": user_of(options, os.getuid(), os.getgid()),
+        "User": user_of(options, os.getuid(), os.getgid(), address.is_local),
         "Labels": labels,
         "StopSignal": "SIGTERM",
         "Healthcheck": {"Test": ["NONE"]},
@@ -187,23 +193,41 @@ def _who_and_where(job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def user_of(options: Mapping[str, Any], submitter: int, group: int) -> str:
+def user_of(options: Mapping[str, Any], submitter: int, group: int, is_local: bool = True) -> str:
     """Whom a container runs as: who submitted the run, so that its files are theirs."""
     user = str(options.get("user") or f"{submitter}:{group}")
-    uid, _, gid = user.partition(":")
-    if int(uid) == 0 and submitter != 0:
+    uid, _, said = user.partition(":")
+    gid = int(said or uid)
+    if submitter != 0 and (int(uid) == 0 or (gid == 0 and group != 0)):
         raise RunConfigurationException(
-            "A run cannot be root in its container: its files would belong to root.",
+            "A run cannot be root in its container, nor in root's group.",
             "Leave out the setting user; a rootless engine makes root of you by itself.",
         )
-    return f"{int(uid)}:{int(gid or uid)}"
+    if submitter not in (0, int(uid)) and is_local:
+        raise RunConfigurationException(
+            f"A run cannot be user {uid} in its container: its folder is user {submitter}'s.",
+            "Leave out the setting user, or submit the run as that user.",
+        )
+    return f"{int(uid)}:{gid}"
+
+
+def groups_of(options: Mapping[str, Any], submitter: int, member_of: Iterable[int]) -> list[str]:
+    """The groups that the submitter is in, whose files may be the job's business; not root's."""
+    own = [] if options.get("user") else sorted({*member_of} - {0})
+    more = [str(name) for name in options.get("groups", ())]
+    if submitter != 0 and any(name == "root" or name.strip("0") == "" for name in more):
+        raise RunConfigurationException(
+            "A run cannot be in root's group in its container.",
+            "Leave root out of the setting groups.",
+        )
+    return [*map(str, own), *more]
 
 
 # Variables ----------------------------------------------------------------------------------
 
 
 def _variables(job: Job, options: Mapping[str, Any], address: Address) -> dict[str, str]:
-    uid = user_of(options, os.getuid(), os.getgid()).partition(":")[0]
+    uid = user_of(options, os.getuid(), os.getgid(), address.is_local).partition(":")[0]
     added = dict(_given(job, options))
     if uid != "0":
         # This user need not be in the image's /etc/passwd, and may have no home there.
@@ -212,7 +236,7 @@ def _variables(job: Job, options: Mapping[str, Any], address: Address) -> dict[s
         added.update({key: name for key in ("USER", "LOGNAME") if key not in added})
     if options.get("ca_certificates") and address.is_local:
         added.update({name: _CERTIFICATES for name in _FOR_CERTIFICATES if name not in added})
-    if not _wants_gpus(job, options):
+    if not _gpu_requests(job, options, address):
         # Images may ask for all GPUs by themselves, where NVIDIA's runtime is the usual one.
         added["NVIDIA_VISIBLE_DEVICES"] = "void"
     if not address.is_local:
@@ -270,7 +294,7 @@ def _host_config(job: Job, options: Mapping[str, Any], address: Address) -> dict
         "SecurityOpt": ["no-new-privileges"],
         "LogConfig": _LOG_OF_THE_ENGINE,
         "RestartPolicy": {"Name": "no"},
-        "GroupAdd": _groups(options),
+        "GroupAdd": groups_of(options, os.getuid(), {*os.getgroups()} - {os.getgid()}),
         "Mounts": list(_mounts(job, options, address)),
         "Tmpfs": {**({"/tmp": "mode=1777"} if is_fixed else {}), **options.get("tmpfs", {})},
         "ShmSize": options.get("shm_size", _SHARED_MEMORY),
@@ -287,15 +311,9 @@ def _host_config(job: Job, options: Mapping[str, Any], address: Address) -> dict
         "PortBindings": _port_bindings(options),
         "ReadonlyRootfs": is_fixed,
         "Devices": [_device(text) for text in options.get("devices", ())],
-        "DeviceRequests": _gpu_requests(job, options),
+        "DeviceRequests": _gpu_requests(job, options, address),
     }
     return {name: value for name, value in said.items() if value or name == "Mounts"}
-
-
-def _groups(options: Mapping[str, Any]) -> list[str]:
-    """The groups that the submitter is in, whose files may be the job's business; not root's."""
-    own = [] if options.get("user") else sorted({*os.getgroups()} - {0, os.getgid()})
-    return [*map(str, own), *options.get("groups", ())]
 
 
 def _mounts(job: Job, options: Mapping[str, Any], address: Address) -> Iterator[dict[str, object]]:
@@ -330,19 +348,17 @@ def _check(mount: Mapping[str, Any], folder: Path, address: Address) -> None:
         ) from error
 
 
-def _wants_gpus(job: Job, options: Mapping[str, Any]) -> bool:
-    asked = job.spec.resources.gpus
-    return bool(options.get("gpus") if job.gpus is None and asked is None else job.gpus)
-
-
-def _gpu_requests(job: Job, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For exactly the GPUs that are leased; a target's own wish counts only without a lease."""
+def _gpu_requests(job: Job, options: Mapping[str, Any], address: Address) -> list[dict[str, Any]]:
+    """For exactly the GPUs that are leased; elsewhere nobody leases, and their number counts."""
     request = {"Driver": "nvidia", "Capabilities": [["gpu"]]}
-    if not _wants_gpus(job, options):
-        return []
+    asked = job.spec.resources.gpus
     if job.gpus:
         return [{**request, "Count": 0, "DeviceIDs": [str(gpu) for gpu in job.gpus]}]
-    return [{**request, "Count": options["gpus"]}]
+    if asked is None:
+        asked = options.get("gpus") or 0
+    elif address.is_local:
+        return []
+    return [{**request, "Count": asked}] if asked and job.gpus is None else []
 
 
 def _device(text: str) -> dict[str, str]:

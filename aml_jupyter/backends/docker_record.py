@@ -26,7 +26,8 @@ END = "job/container.json"
 class Record:
     """One container: whose it is, its engine, and what was asked of it since.
 
-    ``asked`` is True once we asked it to end, ``over`` once it may be removed.
+    ``asked`` is True once we asked it to end, ``over`` once it may be removed. ``boot`` is the
+    boot of this machine that it was made in.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Record:
     keep: bool = False
     asked: bool = False
     over: bool = False
+    boot: str = ""
 
     def write(self) -> None:
         """Keep it, in place of what was kept under this name."""
@@ -96,7 +98,6 @@ def _read(path: Path) -> Record | None:
 
 def write_end(record: Record, status: JobStatus) -> None:
     """Keep how the container's job ended; what was written before stays."""
-    path = os.path.join(record.folder, END)
     facts = {
         "name": record.name,
         "container": record.container,
@@ -104,8 +105,8 @@ def write_end(record: Record, status: JobStatus) -> None:
         "engine": record.address.url,
         "status": asdict(status),
     }
-    if not os.path.exists(path):
-        layout.write_json(path, facts)
+    if not os.path.exists(os.path.join(record.folder, END)):
+        layout.write_json_below(record.folder, END, facts)
 
 
 def read_end(folder: str) -> JobStatus | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from ..errors import ExperimentExecutionException
 from ..job import layout
+from ..job.beneath import open_plain
 from ..job.launch import CONTAINED
 from ..job.process import identity, is_alive
 from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, expand, run_variables
@@ -68,7 +69,7 @@ class LocalBackend(Backend):
     def submit(self, plan: Plan) -> Handle:
         """Start the launcher; if the run is claimed already, the new one leaves at once."""
         folder = str(plan.job.folder)
-        log = os.open(plan.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        log = open_plain(folder, layout.DRIVER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             process = subprocess.Popen(
                 plan.command,

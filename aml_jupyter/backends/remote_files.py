@@ -67,7 +67,7 @@ class RemoteFiles:
         with self._engine.errors("The run's files could not be copied into its container"):
             files = Going(self._folder, bundle, user)
             # Here and not there, since what is there the job may change.
-            layout.write_json(str(self._folder / courier.ARRIVED), {"events": files.events})
+            layout.write_json_below(str(self._folder), courier.ARRIVED, {"events": files.events})
             self._engine.client.api.put_archive(self._container, "/", files)
 
     def follow(self, interpreter: str, bundle: Path) -> None:
@@ -202,7 +202,8 @@ class _Courier:
             self._finish(())
             return
         notes = self._notes()
-        self._place_notes(notes, (layout.CLAIM,))
+        if not (self._folder / layout.CLAIM).exists():  # when it came is when the job began
+            self._place_notes(notes, (layout.CLAIM,))
         coming = Coming(self._place)
         for name in _FOLLOWED:
             there = self._take(coming, name)
@@ -271,7 +272,7 @@ class _Courier:
             rest = f" and {more} more" if more > 0 else ""
             message = f"Links that lead out of the run were not fetched: {some}{rest}."
             events.append(str(self._folder), "warning", message=message)
-        layout.write_json(str(self._folder / _FETCHED), {"container": self._container})
+        layout.write_json_below(str(self._folder), _FETCHED, {"container": self._container})
 
 
 def _paths(noted: bytes | None) -> list[str] | None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import posixpath
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import ServiceException
+from ..job.beneath import parent_of, plain_at, remove_at
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PIECE = 1 << 20
 
 
@@ -54,7 +51,7 @@ class Place:
             try:
                 os.rename(aside, name, src_dir_fd=here, dst_dir_fd=here)
             except IsADirectoryError:
-                _remove(here, name)
+                remove_at(here, name)
                 os.rename(aside, name, src_dir_fd=here, dst_dir_fd=here)
 
     def receive(self, path: str, pieces: Iterable[bytes], changed: int, mode: int) -> None:
@@ -95,30 +92,26 @@ class Place:
             with suppress(FileNotFoundError):
                 if os.readlink(name, dir_fd=here) == target:
                     return True
-            _remove(here, name)
+            remove_at(here, name)
             os.symlink(target, name, dir_fd=here)
         return True
 
     def link_hard(self, path: str, to: str) -> None:
         """Let ``path`` be the same file as ``to``."""
         with self._parent(to) as (there, old), self._parent(path) as (here, new):
-            _remove(here, new)
+            remove_at(here, new)
             os.link(old, new, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
 
     def remove(self, path: str) -> None:
         """Let there be nothing at ``path``."""
         with self._parent(path) as (here, name):
-            _remove(here, name)
+            remove_at(here, name)
 
     @contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:
-        *folders, name = _parts(path)
-        here = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        _check(path)
+        here, name = parent_of(self._folder, path)
         try:
-            for folder in folders:
-                below = _enter(here, folder)
-                os.close(here)
-                here = below
             yield here, name
         finally:
             os.close(here)
@@ -126,20 +119,19 @@ class Place:
     @contextmanager
     def _file(self, path: str) -> Iterator[int]:
         with self._parent(path) as (here, name):
-            file = _open_file(here, name)
+            file = plain_at(here, name, os.O_RDWR | os.O_CREAT)
         try:
             yield file
         finally:
             os.close(file)
 
 
-def _parts(path: str) -> list[str]:
+def _check(path: str) -> None:
     parts = path.split("/")
     if "\0" in path or any(part in ("", "..") for part in parts) or "." in parts[:-1]:
         raise ServiceException(
             f"{path!r} is no path of a file of a run.", "The container sent it; look into its log."
         )
-    return parts
 
 
 def _aside(path: str) -> str:
@@ -147,58 +139,6 @@ def _aside(path: str) -> str:
     folder, _, name = path.rpartition("/")
     own = f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:20]}.tmp"
     return f"{folder}/{own}" if folder else own
-
-
-def _enter(here: int, name: str) -> int:
-    try:
-        return os.open(name, _FOLDER, dir_fd=here)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
-            raise
-        os.unlink(name, dir_fd=here)
-    with suppress(FileExistsError):
-        os.mkdir(name, dir_fd=here)
-    return os.open(name, _FOLDER, dir_fd=here)
-
-
-def _open_file(here: int, name: str) -> int:
-    """Open a plain file for writing; whatever else has the name makes room for it."""
-    for _ in range(2):
-        try:
-            file = os.open(name, _FILE, 0o644, dir_fd=here)
-        except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK):
-                raise
-        else:
-            if stat.S_ISREG(os.fstat(file).st_mode):
-                return file
-            os.close(file)
-        _remove(here, name)
-    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-
-
-def _remove(here: int, name: str) -> None:
-    try:
-        os.unlink(name, dir_fd=here)
-    except FileNotFoundError:
-        return
-    except (IsADirectoryError, PermissionError):  # macOS says the latter of a folder
-        for _, folders, files, below in os.fwalk(name, topdown=False, dir_fd=here):
-            for file in files:
-                os.unlink(file, dir_fd=below)
-            for folder in folders:
-                _remove_empty(below, folder)
-        os.rmdir(name, dir_fd=here)
-
-
-def _remove_empty(here: int, name: str) -> None:
-    """Remove a folder, or a link to one."""
-    try:
-        os.rmdir(name, dir_fd=here)
-    except NotADirectoryError:
-        os.unlink(name, dir_fd=here)
 
 
 def _write_all(file: int, data: bytes, offset: int) -> None:

@@ -22,6 +22,7 @@ _OLDEST_API = "1.24"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 _engines: dict[tuple[int, Address], Engine] = {}
+_turns: dict[tuple[int, Address], threading.Lock] = {}
 _lock = threading.Lock()
 
 
@@ -112,9 +113,13 @@ def connect(address: Address) -> Engine:
     """
     key = (os.getpid(), address)
     with _lock:
-        if key not in _engines:
-            _engines[key] = _connected(address)
-        return _engines[key]
+        turn = _turns.setdefault(key, threading.Lock())
+    # One that does not answer keeps only those waiting who want that one.
+    with turn:
+        found = _engines.get(key)
+        if found is None:
+            found = _engines[key] = _connected(address)
+        return found
 
 
 def forget(address: Address) -> None:

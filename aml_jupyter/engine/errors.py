@@ -112,6 +112,17 @@ _OUT_OF_REACH = (
 )
 _KNOWN_WORDS = (
     (
+        ("pull access denied", "repository does not exist"),
+        "Check the name of the image; for one that is not public, log in with `docker login "
+        "REGISTRY`, or set env.docker.base_image_registry's username and password.",
+    ),
+    (
+        ("bind source path does not exist",),
+        "The engine does not see this machine's files, as when Jupyter itself runs in a "
+        "container: set `local: false` for the target, or local=false for one run, and files are "
+        "copied instead.",
+    ),
+    (
         ("container-init binary not found", "init binary"),
         "Podman needs the program catatonit for it: `apt-get install catatonit`.",
     ),
@@ -143,7 +154,7 @@ _KNOWN_WORDS = (
         "base_image; or load one with `docker load`.",
     ),
     (
-        ("no such image", "pull access denied", "manifest unknown", "not found"),
+        ("no such image", "manifest unknown", "not found"),
         "Check the name and tag; `docker images` lists those that are there.",
     ),
     (
@@ -166,6 +177,11 @@ def _away(error: BaseException, doing: str, where: str) -> EngineAway:
             f"{doing}: this user may not use {where}.",
             "Join its group (`sudo usermod -aG docker $USER`, then log in anew), or use rootless "
             "Docker or Podman.",
+        )
+    if errno.ENOENT in numbers and "ssh://" in where:
+        return EngineAway(
+            f"{doing}: {where} is reached by the program ssh, which is not here.",
+            "Install an OpenSSH client (`apt-get install openssh-client`).",
         )
     if errno.ENOENT in numbers:
         return EngineAway(

@@ -65,7 +65,13 @@ def command(url: str) -> list[str]:
         ssh += ["-p", str(parts.port)]
     path = parts.path.rstrip("/")
     host = f" --host {shlex.quote('unix://' + path)}" if path else ""
-    return [*ssh, "-T", "--", parts.hostname or "", f"docker{host} system dial-stdio"]
+    return [*ssh, "-T", "--", _host(parts.netloc), f"docker{host} system dial-stdio"]
+
+
+def _host(place: str) -> str:
+    """The host as it was written: names in ``~/.ssh/config`` are of upper or of lower case."""
+    host = place.rpartition("@")[2]
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
 class _Pool(urllib3.HTTPConnectionPool):

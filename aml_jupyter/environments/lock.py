@@ -13,6 +13,7 @@ from pathlib import Path
 from aml_jupyter.errors import ServiceException, UserErrorException
 from aml_jupyter.home import home
 from aml_jupyter.job import layout
+from aml_jupyter.job.beneath import replace as replace_below
 from aml_jupyter.spec.credentials import without_credentials
 from aml_jupyter.spec.requirements import normalised
 
@@ -58,12 +59,10 @@ def write(
     head = [_TITLE, *(f"# {name}: {_one_line(text)}" for name, text in facts.items() if text)]
     path = folder / layout.ENVIRONMENT_LOCK
     lines = [*head, *sorted(set(map(_one_line, packages)), key=str.lower)]
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        aside.replace(path)
+        # The job may be running already.
+        replace_below(str(folder), path.name, "".join(f"{line}\n" for line in lines).encode())
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise layout.full_disk(error, str(path)) from error
     return path
 

@@ -13,6 +13,7 @@ import os
 import time
 
 from . import states
+from .beneath import IN_THE_WAY, open_own, open_plain
 from .layout import EVENTS, full_disk
 
 TYPE_CHECKING = False
@@ -37,8 +38,11 @@ def append(folder: str, kind: str, **facts: Any) -> None:
 
 
 def append_line(path: str, line: bytes) -> None:
-    """Append one whole line to a file that others append to as well."""
-    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    """Append one whole line to a file that others append to as well.
+
+    A link that a job has put in its place goes: what it leads to is none of the run's.
+    """
+    file = open_own(*os.path.split(path), os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -61,10 +65,14 @@ def read(folder: str, offset: int = 0) -> tuple[list[Event], int]:
     A last line without its newline is still being written: it is left for next time.
     """
     try:
-        with open(os.path.join(folder, EVENTS), "rb") as file:
+        with open(open_plain(folder, EVENTS, os.O_RDONLY), "rb") as file:
+            if os.fstat(file.fileno()).st_size < offset:
+                offset = 0  # it is another file: its job has taken the old one away
             file.seek(offset)
             data = file.read()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, *IN_THE_WAY):
+            raise
         return [], offset
     whole = data.rfind(b"\n") + 1
     return parse(data[:whole]), offset + whole

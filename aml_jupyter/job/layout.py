@@ -66,15 +66,33 @@ def write_json(path: str, content: Any) -> None:
         raise full_disk(error, path) from error
 
 
+def write_json_below(folder: str, path: str, content: Any) -> None:
+    """The same for a file in a run's folder, where its job may have put links in the way."""
+    import json
+
+    from .beneath import replace
+
+    try:
+        replace(folder, path, json.dumps(content, separators=(",", ":")).encode())
+    except OSError as error:
+        raise full_disk(error, os.path.join(folder, path)) from error
+
+
 def read_json(path: str) -> Any:
     """The JSON in ``path``; None when there is no such file or it is not (yet) JSON."""
     import json
 
+    unreadable = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", opener=_at_once) as file:
             return json.load(file)
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+    except (*unreadable, ValueError, RecursionError):
         return None
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for the other end of what a job may have made a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def full_disk(error: OSError, path: str) -> OSError:

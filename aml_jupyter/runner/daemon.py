@@ -45,7 +45,7 @@ class Runner:
         self._sampler = Sampler(gpus)
         self._watch = MachineWatch(gpus)
         self._machine = Machine(None)
-        self._askers: dict[str, Asker] = {}
+        self._askers: dict[tuple[str, str], Asker] = {}
         self._board = Board(self._home)
         self._publish_at = 0.0
         self._has_published = True
@@ -150,11 +150,12 @@ class Runner:
             self._leaving = True
             self._hang_up()
         running = sum(run.takes_a_slot for run in self._runs.values())
+        leaving = sum(run.is_leaving for run in self._runs.values())
         return {
             "pid": os.getpid(),
             "version": __version__,
             "running": running,
-            "waiting": len(self._runs) - running,
+            "waiting": len(self._runs) - running - leaving,
             "since": self._since,
         }
 
@@ -171,7 +172,8 @@ class Runner:
             self._look_at_all = time.monotonic() + _LOOK_AT_ALL_EVERY
         for name, run in self._in_order():
             # Runs that wait are many: they are looked at when something concerns them.
-            if everyone or name in new or run.takes_a_slot or run.is_preparing:
+            needs_a_look = run.takes_a_slot or run.is_preparing or run.is_leaving
+            if everyone or name in new or needs_a_look:
                 self._advance(run, statuses.get(name))
         self._machine = self._look_at_machine()
         self._give_turns()
@@ -187,7 +189,7 @@ class Runner:
             return
         self._publish_at = now + _PUBLISH_EVERY
         self._has_published = bool(self._runs)
-        runs = [run for _, run in self._in_order() if run.is_known]
+        runs = [run for _, run in self._in_order() if run.is_known and not run.is_leaving]
         running = [run.shown() for run in runs if run.takes_a_slot]
         waiting = [run.shown() for run in runs if not run.takes_a_slot]
         self._board.show(self._machine, self._watch.loads, running, waiting, self._reasons)
@@ -246,6 +248,8 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - one run must not take the others down with it
             traceback.print_exc()
             run.put_off(_AFTER_A_FAULT, error)
+        if before is not None and (run.done or run.is_leaving):
+            self._board.ended(before)
         if run.done:
             self._runs.pop(run.entry.path.name, None)
 
@@ -265,25 +269,29 @@ class Runner:
             self._pools, self._asked = pools, None
 
     def _poll(self) -> dict[str, JobStatus]:
-        """How all jobs are, asking each backend once."""
-        by_backend: dict[str, dict[str, ActiveRun]] = {name: {} for name in self._askers}
+        """How all jobs are, asking each backend once about those that the same one knows of."""
+        together: dict[tuple[str, str], dict[str, ActiveRun]] = {whom: {} for whom in self._askers}
         for name, run in self._runs.items():
             if run.is_running:
-                by_backend.setdefault(run.backend.name, {})[name] = run
+                together.setdefault(run.whom_to_ask, {})[name] = run
         statuses: dict[str, JobStatus] = {}
-        for kind, runs in by_backend.items():
-            statuses.update(self._poll_one(kind, runs))
+        for whom, runs in together.items():
+            statuses.update(self._poll_one(whom, runs) if runs else {})
+            if not runs:
+                del self._askers[whom]
         return statuses
 
-    def _poll_one(self, kind: str, runs: Mapping[str, ActiveRun]) -> dict[str, JobStatus]:
+    def _poll_one(
+        self, whom: tuple[str, str], runs: Mapping[str, ActiveRun]
+    ) -> Mapping[str, JobStatus]:
         handles = {name: run.handle or {} for name, run in runs.items()}
-        first = next(iter(runs.values()), None)
-        if first is not None and first.backend.starts_at_once:
-            return dict(zip(handles, first.backend.poll(list(handles.values())), strict=True))
-        if first is not None and kind not in self._askers:
-            self._askers[kind] = Asker(first.backend, self._wake)
+        of_all = next(iter(runs.values())).backend
+        if of_all.starts_at_once:
+            return dict(zip(handles, of_all.poll(list(handles.values())), strict=True))
+        if whom not in self._askers:
+            self._askers[whom] = Asker(of_all, self._wake)
         in_haste = any(run.is_starting for run in runs.values())
-        return self._askers[kind].take(handles, in_haste)
+        return self._askers[whom].take(handles, in_haste)
 
     def _wake(self) -> None:
         """Interrupt the wait, from another thread."""

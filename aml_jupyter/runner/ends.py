@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
 from ..backends import JobStatus
 from ..environments import BuildError
 from ..job import layout
-from ..store.feed import read_tail
+from ..job.beneath import open_plain
 
 _TAIL_LINES = 30
+_TAIL_BYTES = 16_384
 _OF_EXCEPTIONS = ("type", "message", "traceback", "file", "line")
 
 
@@ -31,7 +31,7 @@ def explain(folder: str, status: JobStatus) -> dict[str, Any]:
         message = f"User program ended with exit code {status.code}{detail}."
     else:
         message = f"The run ended without leaving an exit status{detail}."
-    tail = read_tail(Path(folder) / layout.DRIVER_LOG, 16_384).decode(errors="replace")
+    tail = _end_of_log(folder).decode(errors="replace")
     error = failure("UserError", message)
     error["error"].update(
         exitCode=status.code,
@@ -40,6 +40,16 @@ def explain(folder: str, status: JobStatus) -> dict[str, Any]:
         logTail=tail.splitlines()[-_TAIL_LINES:],
     )
     return error
+
+
+def _end_of_log(folder: str) -> bytes:
+    """The last of the log; nothing where the job has put a link or a pipe in its place."""
+    try:
+        with open(open_plain(folder, layout.DRIVER_LOG, os.O_RDONLY), "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - _TAIL_BYTES))
+            return log.read(_TAIL_BYTES)
+    except OSError:
+        return b""
 
 
 def build_failure(error: BuildError) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,17 @@ from .ends import build_failure, explain, failure
 from .leases import Lease, Wish
 from .preparing import Preparation
 from .queue import Entry
-from .starting import Submitting, note_environment
+from .starting import Beside, Submitting, note_environment
 from .working_folder import LayingOut, gather, objects_of, trim
 
 GRACE = 10.0
 """Seconds between asking a job to end and ending it; ``AML_CANCEL_GRACE`` is for other habits."""
 
 ENGINE_PATIENCE = 60.0
-"""Seconds for which a run that is to start waits for its engine; ``AML_ENGINE_PATIENCE``."""
+"""Seconds for which a run that is to start, or to end, waits for its engine.
+
+``AML_ENGINE_PATIENCE`` is for other habits.
+"""
 
 _ASK_ENGINE_EVERY = 1.0
 _ANY_PYTHON = ("python", PYTHON_IN_IMAGE)
@@ -72,6 +76,11 @@ class ActiveRun:
         self._submitting: Submitting | None = None
         self._told: set[str] = set()
         self._asked_to_end: float | None = None
+        self._must_end_since: float | None = None
+        self._is_unheard = False
+        self._canceling: Beside | None = None
+        self._releasing: Beside | None = None
+        self._whom_to_ask: str | None = None
         self._claim: dict[str, Any] | None = None
         self._built: cache.Built | None = None
         self._shown: BoardRun | None = None
@@ -103,7 +112,13 @@ class ActiveRun:
     def is_waiting(self) -> bool:
         """Whether all that the run lacks is its turn."""
         is_put_off = time.monotonic() < self._not_before
-        return self._is_ready and not self.takes_a_slot and not self.done and not is_put_off
+        is_over = self.done or self.is_leaving
+        return self._is_ready and not self.takes_a_slot and not is_over and not is_put_off
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the run is over, and only what its backend kept for it is still there."""
+        return self._releasing is not None
 
     @property
     def is_preparing(self) -> bool:
@@ -154,7 +169,7 @@ class ActiveRun:
             return self._not_before - time.monotonic()
         if self._asked_to_end is not None:
             return 0.05
-        if self._submitting is not None:
+        if self._submitting is not None or self._canceling is not None or self.is_leaving:
             return 0.02
         if self._preparation is not None:
             return 0.2
@@ -196,6 +211,9 @@ class ActiveRun:
         print(f"{self.entry.run_id}: {why!r}; trying again in {seconds:g} s", flush=True)
 
     def _advance(self, status: JobStatus | None, lease: Lease | None) -> None:
+        if self._releasing is not None:
+            self._go_on_leaving(self._releasing)
+            return
         facts = self._read()
         if facts.has_ended and self._handle is None:
             self._leave()
@@ -282,6 +300,13 @@ class ActiveRun:
     def handle(self) -> Handle | None:
         """What the backend finds the job by, once there is one."""
         return self._handle
+
+    @property
+    def whom_to_ask(self) -> tuple[str, str]:
+        """The backend of a job, and whom it will ask about it."""
+        if self._whom_to_ask is None:
+            self._whom_to_ask = self.backend.whom_to_ask(self._handle or {"folder": self.folder})
+        return self.backend.name, self._whom_to_ask
 
     @property
     def backend(self) -> Backend:
@@ -396,8 +421,10 @@ class ActiveRun:
             self._prepare_anew(work.error)
         elif isinstance(work.error, OSError):
             raise work.error
-        elif not isinstance(work.error, EngineAway) or not self._waits_for_engine(work.error):
+        elif not isinstance(work.error, EngineAway):
             self._finish(states.FAILED, failure("UserError", str(work.error)))
+        elif not self._waits_for_engine(work.error):
+            self._end_unstarted(work.error)
 
     def _waits_for_engine(self, error: EngineAway) -> bool:
         """Whether the engine may be back soon: a restart, even in mid-start, fails no queue."""
@@ -408,6 +435,14 @@ class ActiveRun:
         self._may_be_there = True
         self._not_before = now + _ASK_ENGINE_EVERY
         return now - self._away_since < _engine_patience()
+
+    def _end_unstarted(self, error: EngineAway) -> None:
+        """The engine did not come back; the job may have begun, if only its answer was lost."""
+        self.backend.give_up({"folder": self.folder})
+        if self._facts is not None and self._facts.cancel_requested:
+            self._finish(states.CANCELED)
+        else:
+            self._finish(states.FAILED, failure("UserError", str(error)))
 
     def _prepare_anew(self, error: ImageMissing) -> None:
         """The image went between plan and start: make it again, once, and wait in line anew."""
@@ -433,17 +468,53 @@ class ActiveRun:
         if status is not None and status.detail and status.detail not in self._told:
             self._told.add(status.detail)
             self._say("warning", message=f"{status.detail[:1].upper()}{status.detail[1:]}.")
-        if self._asked_to_end is None:
-            too_long = self._is_over_time(status) and not facts.cancel_requested
-            must_end = too_long or facts.cancel_requested or facts.has_ended
+        too_long = self._is_over_time(status) and not facts.cancel_requested
+        if too_long or facts.cancel_requested or facts.has_ended:
+            self._end_job(status)
+        if too_long:
+            # Noted, so that the next runner knows why the job ended.
+            self._say("cancel", by=_TIME_LIMIT)
+
+    def _end_job(self, status: JobStatus | None) -> None:
+        """Ask the job to end, end it after the grace, and end without it after much longer."""
+        now = time.monotonic()
+        if self._must_end_since is None:
+            self._must_end_since = now
+        if status is not None:
+            self._is_unheard = status.is_unheard
+        if self._is_unheard and now - self._must_end_since > _grace() + _engine_patience():
+            self._end_unheard()
+        elif self._asked_to_end is None:
             # A job that is only just starting may have no process yet that could be asked.
-            if must_end and self.backend.cancel(self._handle):
-                self._asked_to_end = time.monotonic()
-            if too_long:
-                # Noted, so that the next runner knows why the job ended.
-                self._say("cancel", by=_TIME_LIMIT)
-        elif time.monotonic() - self._asked_to_end > _grace():
-            self.backend.cancel(self._handle, force=True)
+            if self._cancel():
+                self._asked_to_end = now
+        elif now - self._asked_to_end > _grace():
+            self._cancel(force=True)
+
+    def _cancel(self, force: bool = False) -> bool:
+        """Ask the job to end; whether there was something to ask, as far as that is known now."""
+        assert self._handle is not None
+        if self.backend.starts_at_once:
+            return self.backend.cancel(self._handle, force)
+        if self._canceling is None:
+            self._canceling = Beside(partial(self.backend.cancel, self._handle, force))
+        elif self._canceling.finished:
+            work, self._canceling = self._canceling, None
+            return bool(work.result)
+        return False
+
+    def _end_unheard(self) -> None:
+        """End a run that was to end, although nobody can be asked whether its job has."""
+        assert self._handle is not None
+        assert self._facts is not None
+        message = "Its engine did not come back, so its container may still run. It is removed "
+        self._say("warning", message=f"{message}when the next run goes to that engine.")
+        self.backend.give_up(self._handle)
+        self._handle = None
+        if self._facts.has_ended:
+            self._leave()
+        else:
+            self._finish_canceled()
 
     def _is_over_time(self, status: JobStatus | None) -> bool:
         left = self.seconds_left() if status is not None else None
@@ -454,6 +525,10 @@ class ActiveRun:
         """Seconds since the job began; None until it has."""
         if self._claim is None:
             self._claim = layout.read_json(os.path.join(self.folder, layout.CLAIM))
+        if self._claim and self._claim.get("boot") != boot_id():
+            # Another machine's clock may be wrong: what counts is when it was first seen here.
+            started = self._facts.started if self._facts else None
+            return None if started is None else time.time() - started
         return _age(self._claim) if self._claim else None
 
     def seconds_left(self) -> float | None:
@@ -471,17 +546,23 @@ class ActiveRun:
             self._say("state", state=states.RUNNING, since=status.since)
         if not facts.has_ended:
             self._say("state", state=states.FINALIZING)
-        self._end_leftovers()
-        if facts.cancel_by == _TIME_LIMIT:
-            limit = self._job().spec.max_seconds
-            message = f"The run was canceled after {_TIME_LIMIT} = {limit:g}."
-            self._finish(states.CANCELED, failure("Timeout", message))
-        elif facts.cancel_requested:
-            self._finish(states.CANCELED)
+        if self.backend.starts_at_once:
+            self._end_leftovers()
+        if facts.cancel_requested:
+            self._finish_canceled()
         elif status.code == 0:
             self._finish(states.COMPLETED)
         else:
             self._finish(states.FAILED, explain(self.folder, status))
+
+    def _finish_canceled(self) -> None:
+        assert self._facts is not None
+        if self._facts.cancel_by != _TIME_LIMIT:
+            self._finish(states.CANCELED)
+            return
+        limit = self._job().spec.max_seconds
+        message = f"The run was canceled after {_TIME_LIMIT} = {limit:g}."
+        self._finish(states.CANCELED, failure("Timeout", message))
 
     def _end_leftovers(self) -> None:
         """Nothing that a run started outlives it."""
@@ -512,14 +593,30 @@ class ActiveRun:
         self._leave()
 
     def _leave(self) -> None:
-        if self._handle is not None:
-            self._release(self._handle)
+        """Be done once the backend has let go of what it kept, which may take its time."""
+        handle = self._handle
+        if handle is not None and not self.backend.starts_at_once:
+            # The entry stays until then: a runner that is killed here leaves it to the next.
+            self._releasing = Beside(partial(self._release, handle))
+            self._handle = self.lease = None
+            return
+        if handle is not None:
+            self.backend.release(handle)
+        self._be_done()
+
+    def _be_done(self) -> None:
         self.entry.remove()
         self._handle = self.lease = None
         self.done = True
 
+    def _go_on_leaving(self, work: Beside) -> None:
+        if work.finished:
+            self._be_done()
+
     def _release(self, handle: Handle) -> None:
         try:
+            if self.backend.cancel(handle):  # nothing that a run started outlives it
+                self.backend.cancel(handle, force=True)
             self.backend.release(handle)
         except EngineAway as error:  # its leftovers are found by label, `aml doctor` names them
             print(f"{self.entry.run_id}: not released: {error.message}", flush=True)

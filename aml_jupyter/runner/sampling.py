@@ -19,6 +19,7 @@ from typing import NamedTuple
 from ..backends import Job
 from ..backends.visible import VISIBLE
 from ..job import layout, metrics
+from ..job.beneath import open_own
 from .gpus import Gpus, Reading
 from .lifecycle import ActiveRun
 from .usage import Census, Family, Networks
@@ -49,7 +50,7 @@ class SampleFile:
     """
 
     def __init__(self, folder: str) -> None:
-        self._folder = folder
+        self._run, self._name = os.path.split(folder)
         self._stem = ""
         self._ids: dict[str, int] = {}
 
@@ -70,17 +71,15 @@ class SampleFile:
         self._write(".bin", b"".join(records))
 
     def _begin(self) -> None:
-        # Not its parents: a run that was deleted must not come back as an empty folder.
-        if not os.path.isdir(self._folder):
-            os.mkdir(self._folder)
         unique = f"{int(time.time() * 1000):012x}-{os.getpid()}-{os.urandom(2).hex()}"
-        self._stem = os.path.join(self._folder, unique)
+        self._stem = f"{self._name}/{unique}"
         self._write(".names", b"", os.O_CREAT)
         self._write(".bin", metrics.HEADER, os.O_CREAT)
 
     def _write(self, suffix: str, data: bytes, flags: int = 0) -> None:
+        # The folder is made, but not its parents: a run that was deleted must not come back empty.
         path = f"{self._stem}{suffix}"
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o644)
+        file = open_own(self._run, path, os.O_WRONLY | os.O_APPEND | flags)
         try:
             written = os.write(file, data)
             if written != len(data):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import traceback
+from collections.abc import Callable
 
 from ..backends import Backend, Handle, Job
 from ..environments import cache, lock
@@ -27,6 +29,28 @@ class Submitting(threading.Thread):
             self.handle = self._backend.submit(self._backend.plan(self._job))
         except Exception as error:  # noqa: BLE001 - a thread ends here, and must say how
             self.error = error
+        self.finished = True
+
+
+class Beside(threading.Thread):
+    """Does what may take its time, and whose trouble is only told; ``result`` comes with the end.
+
+    ``result`` is None where it failed.
+    """
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__(daemon=True)
+        self._work = work
+        self.result: object = None
+        self.finished = False
+        self.start()
+
+    def run(self) -> None:
+        """Do it."""
+        try:
+            self.result = self._work()
+        except Exception:  # noqa: BLE001 - a thread ends here, and must say how
+            traceback.print_exc()
         self.finished = True
 
 

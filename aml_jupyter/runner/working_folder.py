@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 from ..backends import Job
 from ..errors import AmlError
 from ..job import layout, metrics
+from ..job.beneath import IN_THE_WAY, open_plain
 from ..store import snapshots
 from ..store.objects import Objects
 
@@ -72,27 +74,40 @@ def _lead_out(work: Path, name: str) -> None:
 
 
 def gather(job: Job) -> None:
-    """Take into the run what it wrote where ``outputs`` and ``logs`` could not be links."""
+    """Take into the run what it wrote where ``outputs`` and ``logs`` could not be links.
+
+    A job that has put links of its own in the way keeps what it wrote where it is.
+    """
     for name in (layout.OUTPUTS, layout.LOGS):
         place = job.work / name
-        if place.is_symlink() or not place.is_dir():
+        # The job is over: nobody changes what is looked at here.
+        if place.is_symlink() or not place.is_dir() or _is_linked(job.folder, place):
             continue
         for below, path in list(layout.files_below(str(place))):
             target = job.folder / name / below
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, target)
+            if not _is_linked(job.folder, target.parent):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
+
+
+def _is_linked(folder: Path, path: Path) -> bool:
+    """Whether a link is on the way from a run's folder to a path below it."""
+    return any(each.is_symlink() for each in (path, *path.parents) if folder in each.parents)
 
 
 def trim(folder: str) -> None:
     """Cut off what metric files of the run in ``folder`` hold for records that never came."""
     for stem in metrics.writers(os.path.join(folder, layout.METRICS)):
-        _trim(f"{stem}.bin")
+        _trim(folder, f"{layout.METRICS}/{os.path.basename(stem)}.bin")
 
 
-def _trim(path: str) -> None:
+def _trim(folder: str, path: str) -> None:
     try:
-        file = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+        file = open_plain(folder, path, os.O_RDWR)
+    except OSError as error:
+        # A job may have put a link there, which is its business.
+        if error.errno not in (errno.ENOENT, *IN_THE_WAY):
+            raise
         return
     try:
         metrics.trim(file)

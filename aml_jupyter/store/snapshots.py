@@ -423,14 +423,25 @@ def remove_unchanged(snapshot_id: str, objects: Objects, target: str | Path) -> 
     """
     manifest = read_manifest(snapshot_id, objects)
     root = os.fsencode(os.path.abspath(target))
+    folders = dict.fromkeys(folder for folder in _folders(manifest) if _is_in_run(folder, root))
     for entry in manifest.files:
         where = os.path.join(root, as_bytes(entry.path))
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if _is_unchanged(entry, where):
+            if entry.path.rpartition("/")[0] in folders and _is_unchanged(entry, where):
                 os.unlink(where)
-    for folder in reversed(_folders(manifest)[1:]):
+    for folder in reversed(folders):
         with contextlib.suppress(OSError):  # not empty, gone, or a link
-            os.rmdir(os.path.join(root, as_bytes(folder)))
+            if folder:
+                os.rmdir(os.path.join(root, as_bytes(folder)))
+
+
+def _is_in_run(folder: str, root: bytes) -> bool:
+    """Whether a folder below ``root`` is still in the run, and no link that the job has put there.
+
+    The links that ``outputs`` and ``logs`` are at first lead to the run's own.
+    """
+    run = os.path.realpath(os.path.dirname(root))
+    return os.path.realpath(os.path.join(root, as_bytes(folder))).startswith(run + b"/")
 
 
 def _is_unchanged(entry: Entry, where: bytes) -> bool:

@@ -96,7 +96,7 @@ def _about_engine(label: str, place: Placement, probe: Probe) -> Iterator[Findin
         remedy = 'Put {"live-restore": true} into /etc/docker/daemon.json and reload the engine.'
         yield Finding(label, None, detail, remedy)
     if not facts.get("gpus"):
-        are_there = bool(facts.get("local") and compute.gpus_here())
+        are_there = bool(facts.get("is_here") and compute.gpus_here())
         detail = "its containers get no GPUs: it has no NVIDIA runtime"
         remedy = "Install nvidia-container-toolkit, then `nvidia-ctk runtime configure`."
         yield Finding(label, False if are_there else None, detail, remedy if are_there else "")
@@ -222,7 +222,7 @@ def _a_gpu(place: Placement) -> tuple[int, ...] | None:
     if place.backend != CONTAINERS:
         return None
     facts = backend(CONTAINERS).probe(place.options).facts
-    found = (machine.here().gpus or ()) if facts.get("gpus") and facts.get("local") else ()
+    found = (machine.here().gpus or ()) if facts.get("gpus") and facts.get("is_here") else ()
     return tuple(gpu.index for gpu in found[:1]) or None
 
 

@@ -71,6 +71,7 @@ class OwnEngine(Engine):
         listen: Sequence[str] = (),
         data_size: str | None = None,
         inside: Sequence[str] = (),
+        runtimes: Sequence[str] = (),
     ) -> None:
         # A unix socket's path is limited to about a hundred bytes, and containerd's is longer.
         assert len(str(folder)) < 50, f"{folder} is too long a path for an engine's sockets"
@@ -91,6 +92,7 @@ class OwnEngine(Engine):
             "pidfile": str(folder / "docker.pid"),
             "live-restore": live_restore,
             "bridge": self._bridge.name,
+            "runtimes": {name: {"path": "runc"} for name in runtimes},
             # On, it would empty the chains of the machine's own Docker.
             "iptables": False,
             "ip6tables": False,
@@ -243,15 +245,21 @@ def engine(
     listen: Sequence[str] = (),
     data_size: str | None = None,
     inside: Sequence[str] = (),
+    runtimes: Sequence[str] = (),
 ) -> Iterator[OwnEngine]:
     """An engine with the images of ``images.BASE``, living in ``folder``, for the block.
 
     ``listen`` are further addresses (``tcp://127.0.0.1:2375``), ``data_size`` limits what it may
     store (``900m``, in memory), ``inside`` is a command that the engine is started by, such as
-    ``unshare --mount``.
+    ``unshare --mount``. ``runtimes`` are further names for the usual runtime.
     """
     own = OwnEngine(
-        folder, live_restore=live_restore, listen=listen, data_size=data_size, inside=inside
+        folder,
+        live_restore=live_restore,
+        listen=listen,
+        data_size=data_size,
+        inside=inside,
+        runtimes=runtimes,
     )
     try:
         own.start()
