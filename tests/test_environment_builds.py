@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import http.server
 import json
@@ -304,7 +305,8 @@ def test_a_build_that_fails_ends_what_it_began(slow: Slow) -> None:
 
 
 def test_a_builder_that_is_killed_again_and_again_is_given_up(slow: Slow) -> None:
-    build = begin(slow.recipe)
+    secrets = {"netrc": "machine index.test login me password correct-horse\n"}
+    build = begin(slow.recipe, secrets=secrets)
     for times in (1, 2):
         until(lambda: build.state().phase == "building" and len(slow.begun()) == times)  # noqa: B023
         os.kill(Shelf.of(slow.recipe.key).read("builder")["pid"], signal.SIGKILL)
@@ -312,6 +314,7 @@ def test_a_builder_that_is_killed_again_and_again_is_given_up(slow: Slow) -> Non
     assert state.phase == "failed"
     assert "killed" in str(state.error)
     assert cache.find(slow.recipe) is None
+    assert not Shelf.of(slow.recipe.key).scratch.exists()
 
 
 def test_what_a_killed_builder_left_is_never_found_and_built_anew(slow: Slow) -> None:
@@ -355,6 +358,39 @@ def test_what_is_being_built_is_not_removed(slow: Slow) -> None:
         cache.remove(slow.recipe.key)
     slow.go.touch()
     assert end_of(build).phase == "ready"
+
+
+def test_whoever_waits_while_an_environment_is_removed_builds_it_anew(wheels: Path) -> None:
+    recipe = recipe_of(wheels, "greet")
+    built(recipe)
+    with Shelf.of(recipe.key).door():
+        # Both come to the door while it is shut; one of them takes all away, door and all.
+        remover = elsewhere(
+            "from aml_jupyter.environments import cache\n"
+            "print('coming', flush=True)\n"
+            "cache.remove(sys.argv[1])\n",
+            recipe.key,
+        )
+        assert remover.stdout is not None
+        assert remover.stdout.readline() == "coming\n"
+        time.sleep(0.5)
+        waiter = waiting(recipe, "me")
+        time.sleep(0.5)
+    assert waiter.communicate(timeout=SECONDS)[0].split() == ["began", "ready"]
+    remover.communicate(timeout=SECONDS)
+    assert remover.returncode == 0
+    assert cache.find(recipe) is not None
+    assert not list(Shelf.of(recipe.key).scratch.parent.glob("removed-*"))
+
+
+def test_who_only_looks_whether_it_is_built_is_not_taken_for_a_builder(wheels: Path) -> None:
+    recipe = recipe_of(wheels, "greet")
+    built(recipe)
+    looks = os.open(Shelf.of(recipe.key).folder / "lock", os.O_RDWR)
+    fcntl.flock(looks, fcntl.LOCK_SH)
+    threading.Timer(0.3, os.close, [looks]).start()
+    cache.remove(recipe.key)
+    assert cache.find(recipe) is None
 
 
 def test_how_far_it_is_can_be_read_while_it_builds(slow: Slow) -> None:

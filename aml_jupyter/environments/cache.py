@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -161,19 +162,31 @@ def remove(key: str) -> int:
     if not shelf.folder.is_dir():
         return 0
     built = _built(shelf)
-    with shelf.door():
-        lock = shelf.take()
-        if lock is None:
-            raise ServiceException(
-                f"Environment {key} is being built now.",
-                "Wait for the build or cancel the runs that wait for it, then try again.",
-            )
+    with contextlib.ExitStack() as inside:
         try:
-            shelf.clear()
-            shutil.rmtree(shelf.folder, ignore_errors=True)
-        finally:
-            os.close(lock)
+            inside.enter_context(shelf.door())
+        except FileNotFoundError:
+            return 0  # somebody else was faster
+        away = _taken_away(shelf)
+    # With the door shut, those who begin a build would wait for as long as this takes. Others are
+    # of removals that were cut short.
+    for each in away.parent.glob(f"{away.name.partition('-')[0]}-*"):
+        shutil.rmtree(each, ignore_errors=True)
     return built.size if built else 0
+
+
+def _taken_away(shelf: Shelf) -> Path:
+    lock = shelf.take_unless_building()
+    if lock is None:
+        raise ServiceException(
+            f"Environment {shelf.key} is being built now.",
+            "Wait for the build or cancel the runs that wait for it, then try again.",
+        )
+    try:
+        shutil.rmtree(shelf.scratch, ignore_errors=True)
+        return shelf.move_away()
+    finally:
+        os.close(lock)
 
 
 class Build:
@@ -190,6 +203,7 @@ class Build:
         self._wanted_by = wanted_by
         self._attempt = ""
         self._replaced = False
+        self.is_joined = False  # begun by others, who may have an engine of their own
         self._trouble: BuildError | None = None
 
     @classmethod
@@ -230,6 +244,8 @@ class Build:
             self._replaced = True
             self._join_or_start(again=True)
             state = self._look()
+        if state is None:
+            self._clean_up()
         return state or BuildState(FAILED, error=_ended_by_others(), why=self._why())
 
     def read_log(self, offset: int = 0, limit: int = 1 << 20) -> bytes:
@@ -265,26 +281,40 @@ class Build:
         phase = BUILDING if told.get("spoken") else WAITING
         return BuildState(phase, done, total, str(told.get("text") or ""), why=self._why())
 
+    def _clean_up(self) -> None:
+        """Remove what a killed builder kept for itself: there are passwords among it."""
+        if not self._shelf.scratch.exists():
+            return
+        lock = self._shelf.take_unless_building()
+        if lock is not None:
+            try:
+                end_leftovers(self._shelf)
+                shutil.rmtree(self._shelf.scratch, ignore_errors=True)
+            finally:
+                os.close(lock)
+
     def _why(self) -> tuple[str, ...]:
         return tuple(map(str, self._shelf.read("state").get("why") or ()))
 
     def _join_or_start(self, again: bool = False) -> None:
         try:
-            self._enter(self._shelf.make(), again)
+            with contextlib.ExitStack() as inside:
+                _enter(self._shelf, inside)
+                self._take_part(self._shelf, again)
         except OSError as error:
             self._trouble = of_system(error, self._shelf.folder)
 
-    def _enter(self, shelf: Shelf, again: bool) -> None:
-        with shelf.door():
-            (shelf.wanted / _mark(self._wanted_by)).touch(mode=0o600)
-            lock = _take_or_join(shelf)
-            if lock is None:
-                self._attempt = str(shelf.read("state").get("attempt") or "")
-                return
-            try:
-                self._start(lock, again)
-            finally:
-                os.close(lock)
+    def _take_part(self, shelf: Shelf, again: bool) -> None:
+        (shelf.wanted / _mark(self._wanted_by)).touch(mode=0o600)
+        lock = _take_or_join(shelf)
+        self.is_joined = lock is None
+        if lock is None:
+            self._attempt = str(shelf.read("state").get("attempt") or "")
+            return
+        try:
+            self._start(lock, again)
+        finally:
+            os.close(lock)
 
     def _start(self, lock: int, again: bool) -> None:
         """Start the builder, which holds the lock from its first moment: it inherits it."""
@@ -308,20 +338,27 @@ def leave(key: str, wanted_by: str) -> None:
     shelf = Shelf.of(_checked(key))
     if not shelf.folder.is_dir():
         return
-    with shelf.door():
-        (shelf.wanted / _mark(wanted_by)).unlink(missing_ok=True)
-        if any(shelf.wanted.iterdir()) or not shelf.is_building or shelf.read("ready"):
+    with contextlib.ExitStack() as inside:
+        try:
+            inside.enter_context(shelf.door())
+        except FileNotFoundError:
             return
-        builder = shelf.read("builder")
-        for number, seconds in ((signal.SIGTERM, _TERM_SECONDS), (signal.SIGKILL, _SETTLE_SECONDS)):
-            end_group(builder, number)
-            if shelf.wait_until_free(seconds):
-                break
-        end_leftovers(shelf)
-        # It may have come to its end in the last moment, and have been found since.
-        if not shelf.read("ready"):
-            shelf.clear()
-            shelf.drop("state", "builder")
+        (shelf.wanted / _mark(wanted_by)).unlink(missing_ok=True)
+        if not any(shelf.wanted.iterdir()) and shelf.is_building and not shelf.read("ready"):
+            _end_build(shelf)
+
+
+def _end_build(shelf: Shelf) -> None:
+    builder = shelf.read("builder")
+    for number, seconds in ((signal.SIGTERM, _TERM_SECONDS), (signal.SIGKILL, _SETTLE_SECONDS)):
+        end_group(builder, number)
+        if shelf.wait_until_free(seconds):
+            break
+    end_leftovers(shelf)
+    # It may have come to its end in the last moment, and have been found since.
+    if not shelf.read("ready"):
+        shelf.clear()
+        shelf.drop("state", "builder")
 
 
 def end_group(builder: Mapping[str, object], number: int) -> None:
@@ -351,6 +388,17 @@ def end_leftovers(shelf: Shelf) -> None:
     until = time.monotonic() + _SETTLE_SECONDS
     while any(process.started_at(pid) is not None for pid in left) and time.monotonic() < until:
         time.sleep(0.01)
+
+
+def _enter(shelf: Shelf, inside: contextlib.ExitStack) -> None:
+    """Go in at the door, and make the folder anew as often as it is removed meanwhile."""
+    while True:
+        try:
+            inside.enter_context(shelf.make().door())
+        except FileNotFoundError:
+            continue
+        shelf.make()  # whoever else makes it may not be done
+        return
 
 
 def _take_or_join(shelf: Shelf) -> int | None:
