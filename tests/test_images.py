@@ -19,7 +19,7 @@ import textwrap
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,11 @@ from typing import Any
 import pytest
 
 from aml_jupyter.engine import Engine, connect, find_address, find_build_command, forget
-from aml_jupyter.environments import dockerfile, image, image_context
+from aml_jupyter.environments import cache, dockerfile, image, image_context, image_store
+from aml_jupyter.environments.cache import Built
 from aml_jupyter.environments.making import BuildError, Made, Site
 from aml_jupyter.environments.recipe import IMAGE, Recipe
+from aml_jupyter.environments.shelf import Shelf
 from tests.services import conda_channel, images
 from tests.services import docker_engine as docker_service
 from tests.services import podman as podman_service
@@ -135,7 +137,26 @@ class Maker:
             self.log = site.log.read_text() if site.log.exists() else ""
         return made
 
-    def run(self, made: Made | str, *command: str, **options: Any) -> str:
+    def built(self, recipe: Recipe, site: Site) -> Built:
+        """Build it for the cache, as runs have it built; what was logged is in ``log``."""
+        build = cache.Build.begin(
+            recipe, wanted_by="test", options=site.options, variables=site.variables
+        )
+        state = until(lambda: state if (state := build.state()).is_over else None, 60)
+        until(lambda: not Shelf.of(recipe.key).is_building and build.state().is_over)
+        self.log = build.read_log().decode()
+        assert state.built is not None, self.log
+        self._made += [str(state.built.image)] if recipe.adds_packages or recipe.dockerfile else []
+        return state.built
+
+    def image(self, name: str, text: str) -> str:
+        """Make an image of the base with that in ``/made``, under that name; returns the name."""
+        lines = f"FROM {self.base}\nRUN echo {text} > /made\n"
+        self.engine.client.images.build(fileobj=io.BytesIO(lines.encode()), tag=name, rm=True)
+        self._made += [name] if name not in self._made else []
+        return name
+
+    def run(self, made: Made | Built | str, *command: str, **options: Any) -> str:
         """What a command says in a container of the image."""
         name = made if isinstance(made, str) else made.image
         said = self.engine.client.containers.run(name, list(command), remove=True, **options)
@@ -780,13 +801,13 @@ def test_a_companys_certificates_are_trusted_by_the_steps_of_a_dockerfile(
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
-def box() -> tuple[bytes, dict[str, bytes]]:
+def box(content: bytes = b"hello") -> tuple[bytes, dict[str, bytes]]:
     """An image with one small file, as a registry keeps it: its manifest, and its parts."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         entry = tarfile.TarInfo("hello.txt")
-        entry.size = 5
-        archive.addfile(entry, io.BytesIO(b"hello"))
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
     layer = buffer.getvalue()
     layers = {"type": "layers", "diff_ids": [_digest(gzip.decompress(layer))]}
     settings = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": layers}
@@ -804,14 +825,17 @@ def box() -> tuple[bytes, dict[str, bytes]]:
 
 
 @contextlib.contextmanager
-def registry(password: str) -> Iterator[int]:
-    """The port of a registry on loopback that has ``box:1`` for those who know the password."""
-    manifest, parts = box()
+def registry(password: str = "", contents: Sequence[bytes] = (b"hello",)) -> Iterator[int]:
+    """The port of a registry on loopback that has ``box:1`` for those who know the password.
+
+    Of ``contents``, the last is what is in it now.
+    """
     wanted = "Basic " + base64.b64encode(f"me:{password}".encode()).decode()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.headers.get("Authorization") != wanted:
+            manifest, parts = box(contents[-1])
+            if password and self.headers.get("Authorization") != wanted:
                 self._answer(401, b"{}", "application/json")
             elif self.path == "/v2/":
                 self._answer(200, b"{}", "application/json")
@@ -899,15 +923,13 @@ def test_an_image_that_cannot_be_pulled_anew_is_taken_as_it_is(maker: Maker) -> 
 
 
 @pytest.mark.service("docker")
-def test_images_are_sized_and_removed_and_their_loss_is_noticed(maker: Maker) -> None:
+def test_images_are_sized_and_removed(maker: Maker) -> None:
     options = {"host": maker.engine.address.url}
     recipe = maker.recipe(maker.wheel("greet", "1.0"))
     made = maker.make(recipe)
     base = maker.engine.client.images.get(maker.base)
-    assert image.exists(made, options)
     assert 0 < image.size(made, options) < base.attrs["Size"]
     assert image.remove(made, options)
-    assert not image.exists(made, options)
     assert image.size(made, options) == 0
     assert not image.remove(made, options)
     assert maker.make(recipe).packages == made.packages
@@ -918,13 +940,69 @@ def test_an_image_that_was_given_is_never_removed(maker: Maker) -> None:
     options = {"host": maker.engine.address.url}
     made = maker.make(maker.recipe())
     assert not image.remove(made, options)
-    assert image.exists(made, options)
+    assert maker.run(maker.base, "echo", "there") == "there"
+
+
+@pytest.mark.service("docker")
+@pytest.mark.parametrize(
+    ("kind", "builder"),
+    [
+        ("as it is", BUILDKIT),
+        ("packages", BUILDKIT),
+        ("Dockerfile", BUILDKIT),
+        ("Dockerfile", CLASSIC),
+        ("packages on a Dockerfile", BUILDKIT),
+    ],
+)
+def test_an_image_is_made_anew_when_what_it_begins_from_is_another(
+    maker: Maker, kind: str, builder: str
+) -> None:
+    base = maker.image(f"mybase-{maker.mark}:latest", "before")
+    pip = [maker.wheel("greet", "1.0")] if "packages" in kind else []
+    start = {"dockerfile": f"FROM {base}\nRUN true\n"} if "Dockerfile" in kind else {"base": base}
+    recipe, site = maker.recipe(*pip, **start), maker.site(builder)
+    first = maker.built(recipe, site)
+    assert cache.find(recipe, site.options, site.variables) is not None
+    maker.image(base, "after")
+    assert cache.find(recipe, site.options, site.variables) is None
+    then = maker.built(recipe, site)
+    assert maker.run(then, "cat", "/made") == "after"
+    assert then.facts["image"] != first.facts["image"]
+    assert f"{base} is another" in maker.log
+    assert cache.find(recipe, site.options, site.variables) is not None
+    maker.engine.client.images.remove(base, force=True)
+    if kind != "as it is":
+        assert cache.find(recipe, site.options, site.variables) is not None
+
+
+@pytest.mark.service("docker")
+def test_an_image_that_the_engine_lost_is_not_found(maker: Maker) -> None:
+    recipe, site = maker.recipe(maker.wheel("greet", "1.0")), maker.site()
+    image.remove(maker.built(recipe, site), site.options)
+    assert cache.find(recipe, site.options, site.variables) is None
+
+
+@pytest.mark.service("docker")
+def test_what_is_always_to_be_pulled_is_pulled_for_each_run(maker: Maker) -> None:
+    contents = [b"before"]
+    with registry(contents=contents) as port:
+        recipe = Recipe(IMAGE, base=f"127.0.0.1:{port}/box:1")
+        site = maker.site(options={"pull": "always"})
+        try:
+            first = maker.built(recipe, site)
+            assert cache.find(recipe, site.options, site.variables) is None
+            assert cache.find(recipe, site.options, site.variables, is_pulled=True) is not None
+            contents[:] = [b"after"]
+            assert maker.built(recipe, site).facts["image"] != first.facts["image"]
+            assert "pull is `always`" in maker.log
+        finally:
+            maker.engine.client.images.remove(recipe.base, force=True)
 
 
 def test_without_an_engine_no_image_is_there(tmp_path: Path) -> None:
     options = {"host": f"unix://{tmp_path}/no.sock"}
     made = Made("python", image="anything:1")
-    assert not image.exists(made, options)
+    assert image_store.problems(made, {}, options)
     site = Site(tmp_path, tmp_path, {}, options, {}, tmp_path / "log", lambda *_: None)
     with pytest.raises(BuildError, match="is not there") as caught:
         image.make(Recipe(IMAGE, base="anything:1"), site)
@@ -1122,7 +1200,7 @@ def test_podman_builds_the_same(tmp_path: Path) -> None:
         second = maker.make(maker.recipe(*names))
         assert "Beginning from" in maker.log
         assert second.packages == tuple(f"{name}==1.0" for name in names)
-        assert image.exists(first, {"host": podman.host})
+        assert image.size(first, {"host": podman.host}) > 0
         text = f"FROM {maker.base}\nRUN echo {maker.mark} && exit 7\n"
         with pytest.raises(BuildError) as caught:
             maker.make(maker.recipe(dockerfile=text))

@@ -88,13 +88,18 @@ def find(
     variables: Mapping[str, str] | None = None,
     *,
     is_use: bool = False,
+    is_pulled: bool = False,
 ) -> Built | None:
     """The environment of this recipe if it stands ready and undamaged; takes milliseconds.
 
     One that nobody has looked over for a day is not found: beginning its build looks it over,
     and builds only what is damaged. Images are asked of the engine that ``options`` name, or
     the submitter's ``variables``. With ``is_use`` the time is noted as that of its last use.
+    Where the target's setting ``pull`` is ``always`` none is found but with ``is_pulled``, which
+    says that its build has ended just now.
     """
+    if must_pull(recipe, options or {}) and not is_pulled:
+        return None
     shelf = Shelf.of(recipe.key)
     built = _built(shelf)
     if built is None or not _is_trusted(built, shelf):
@@ -106,6 +111,11 @@ def find(
     return built
 
 
+def must_pull(recipe: Recipe, options: Mapping[str, object]) -> bool:
+    """Whether the registry has to be asked for what the image begins from, each time."""
+    return recipe.kind == IMAGE and options.get("pull") == "always"
+
+
 def quick_problems(
     built: Built, options: Mapping[str, object], variables: Mapping[str, str] | None = None
 ) -> list[str]:
@@ -113,8 +123,8 @@ def quick_problems(
     if built.kind == IMAGE:
         from . import image_store
 
-        is_there = image_store.exists(built, options, variables)
-        return [] if is_there else [f"the engine does not have its image {built.image}"]
+        seen = Shelf(built.folder).read("engines")
+        return image_store.problems(built, seen, options, variables)
     sealed = Shelf(built.folder).read("ready").get("seal")
     return damage.quick_problems(built.folder / "env", built.interpreter, sealed or {})
 
@@ -268,13 +278,15 @@ class Build:
         is_building = self._shelf.is_building
         failed = self._shelf.read("failed")
         told = self._shelf.read("state")
-        # A later attempt that others began counts for those who still wait, too.
-        latest = None if is_building else told.get("attempt")
-        if failed and failed.get("attempt") in (self._attempt, latest):
-            return BuildState(FAILED, error=_error(failed), why=self._why())
         built = _built(self._shelf)
-        if built is not None and (built.attempt == self._attempt or not is_building):
-            return BuildState(READY, built=built, why=self._why())
+        # A later attempt that others began counts for those who still wait, too, but takes nothing
+        # back: it may be for another engine.
+        latest = None if is_building else told.get("attempt")
+        for attempt in filter(None, (self._attempt, latest)):
+            if built is not None and built.attempt == attempt:
+                return BuildState(READY, built=built, why=self._why())
+            if failed.get("attempt") == attempt:
+                return BuildState(FAILED, error=_error(failed), why=self._why())
         if not is_building:
             return None
         done, total = int(told.get("done") or 0), int(told.get("total") or 0)
@@ -344,7 +356,7 @@ def leave(key: str, wanted_by: str) -> None:
         except FileNotFoundError:
             return
         (shelf.wanted / _mark(wanted_by)).unlink(missing_ok=True)
-        if not any(shelf.wanted.iterdir()) and shelf.is_building and not shelf.read("ready"):
+        if not any(shelf.wanted.iterdir()) and shelf.is_building and not _has_ended_well(shelf):
             _end_build(shelf)
 
 
@@ -356,9 +368,14 @@ def _end_build(shelf: Shelf) -> None:
             break
     end_leftovers(shelf)
     # It may have come to its end in the last moment, and have been found since.
-    if not shelf.read("ready"):
+    if not _has_ended_well(shelf):
         shelf.clear()
         shelf.drop("state", "builder")
+
+
+def _has_ended_well(shelf: Shelf) -> bool:
+    ready = shelf.read("ready")
+    return bool(ready) and ready.get("attempt") == shelf.read("state").get("attempt")
 
 
 def end_group(builder: Mapping[str, object], number: int) -> None:

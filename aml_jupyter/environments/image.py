@@ -27,7 +27,6 @@ from .image_store import (
     BASE_LABEL,
     KEY_LABEL,
     Image,
-    exists,
     image_of_file,
     inspect,
     read,
@@ -39,8 +38,12 @@ from .making import BuildError, Made, Site
 from .recipe import Recipe
 from .venv import uv
 
-__all__ = ["exists", "make", "remove", "size", "tag_of"]
+__all__ = ["make", "remove", "size", "tag_of"]
 
+ENGINE, BASES = "engine", "bases"
+"""Among the facts of what was made: where the image is, and the ids of what it was made from."""
+
+_FROM_LABEL = "aml.from"
 _LIKE_LABEL = "aml.like"
 _PIP_LABEL = "aml.pip"
 _DEPTH_LABEL = "aml.depth"
@@ -68,9 +71,14 @@ def make(recipe: Recipe, site: Site) -> Made:
         search = BuildCommandSearch(site.variables)
         engine = connect(address)
         base = _Base(engine, recipe, site, search).found()
-        if recipe.pip or recipe.conda or recipe.python:
-            return _Packages(engine, recipe, site, base, search).made()
-        return _as_it_is(engine, base)
+        if recipe.adds_packages:
+            made = _Packages(engine, recipe, site, base, search).made()
+        else:
+            made = _as_it_is(engine, base)
+        bases = _starts_of(base) if recipe.dockerfile is not None else {}
+        bases |= {base.name: base.id} if base.name != made.image else {}
+        facts = {**made.facts, ENGINE: address.url, BASES: bases}
+        return replace(made, facts=facts)
     except EngineError as error:
         raise BuildError(error.message, error.hint) from error
 
@@ -105,30 +113,53 @@ class _Base:
     def _of_dockerfile(self, text: str) -> Image:
         """The image that the Dockerfile makes; one that was made from the same is taken."""
         tag = tag_of(self._recipe)
-        ready = inspect(self._engine, tag)
-        if ready is not None:
-            self._site.say(f"The engine has the Dockerfile's image {tag} already.")
-            return ready
         arguments = {**_build_arguments(self._site), **dict(self._recipe.build_args)}
-        if self._site.secrets.get("registry"):
-            for name in dockerfile.images_used(text, arguments):
-                present(self._engine, name, self._site, _platform(self._recipe))
+        names = dockerfile.images_used(text, arguments)
+        ready = inspect(self._engine, tag)
+        must_pull = self._site.options.get("pull") == "always"
+        if ready is not None and not must_pull and self._is_of(ready, self._there(names)):
+            return ready
+        command = _build_command(self._search, self._engine, self._site)
+        # BuildKit keeps to itself what it pulls, and has no password of ours to pull it with.
+        pulls = command is None or must_pull or bool(self._site.secrets.get("registry"))
+        starts = self._pulled(names) if pulls else self._there(names)
+        if ready is not None and self._is_of(ready, starts):
+            return ready
         path = self._site.scratch / "Dockerfile"
         path.write_text(self._trusting(text), encoding="utf-8")
         order = Order(
             tag,
             self._folder(),
             path,
-            labels={KEY_LABEL: self._recipe.key},
+            labels={KEY_LABEL: self._recipe.key, _FROM_LABEL: json.dumps(starts)},
             arguments=arguments,
             platform=_platform(self._recipe),
         )
-        command = _build_command(self._search, self._engine, self._site)
         try:
             build(order, self._engine, self._site, command)
         except BuildFailed as error:
             raise image_faults.of_step(error, text) from error
         return _there(self._engine, tag)
+
+    def _is_of(self, ready: Image, starts: Mapping[str, str]) -> bool:
+        """Whether an image that is there was made from these; those not known then may be it."""
+        before = _starts_of(ready)
+        moved = [name for name, now in starts.items() if before.get(name, now) != now]
+        for name in moved:
+            self._site.say(f"{name} is another image than when {ready.name} was made from it.")
+        if not moved:
+            self._site.say(f"The engine has the Dockerfile's image {ready.name} already.")
+        return not moved
+
+    def _there(self, names: Sequence[str]) -> dict[str, str]:
+        """The ids of those images that the engine has."""
+        found = [inspect(self._engine, name) for name in names]
+        return {image.name: image.id for image in found if image is not None}
+
+    def _pulled(self, names: Sequence[str]) -> dict[str, str]:
+        platform = _platform(self._recipe)
+        found = [present(self._engine, name, self._site, platform) for name in names]
+        return {image.name: image.id for image in found}
 
     def _trusting(self, text: str) -> str:
         """The Dockerfile; with the company's certificates where the target has them."""
@@ -328,6 +359,11 @@ def _said_by(engine: Engine, image: Image, interpreter: str) -> bytes:
         finally:
             container.remove(force=True)
     return said
+
+
+def _starts_of(image: Image) -> dict[str, str]:
+    """The ids of the images that a Dockerfile's was made from, as far as the engine had them."""
+    return dict(json.loads(image.labels.get(_FROM_LABEL) or "{}"))
 
 
 def _there(engine: Engine, name: str) -> Image:

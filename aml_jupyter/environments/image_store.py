@@ -61,17 +61,33 @@ class _HasImage(Protocol):
     def image(self) -> str | None: ...
 
 
-def exists(
-    built: _HasImage, options: Mapping[str, object], variables: Mapping[str, str] | None = None
-) -> bool:
-    """Whether the engine still has the image of what was built.
+def problems(
+    built: _HasImage,
+    seen: Mapping[str, Mapping[str, Any]],
+    options: Mapping[str, object],
+    variables: Mapping[str, str] | None = None,
+) -> list[str]:
+    """What speaks against an image that was built, by what the engine has now.
 
-    False as well when no engine answers: a build begun then says why.
+    ``seen`` is what each engine had when it was built, by the engine's address: the id of the
+    ``image``, and those of its ``bases`` by name. A base that is gone since is no matter. When no
+    engine answers the image counts as gone: a build begun then says why.
     """
+    gone = [f"the engine does not have its image {built.image}"]
     try:
-        return _of(built, options, variables)[1] is not None
+        engine, found = _of(built, options, variables)
+        if found is None:
+            return gone
+        then = seen.get(engine.address.url)
+        if then is None:
+            return [f"it was not made for the engine at {engine.address.url} yet"]
+        if found.id != then["image"]:
+            return [f"{built.image} is another image now"]
+        now = {name: inspect(engine, name) for name in then["bases"]}
     except EngineError:
-        return False
+        return gone
+    moved = [name for name, base in now.items() if base and base.id != then["bases"][name]]
+    return [f"its base image {name} is another one now" for name in moved]
 
 
 def size(

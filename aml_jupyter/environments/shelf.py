@@ -15,6 +15,8 @@ from typing import Any
 from aml_jupyter.home import home
 from aml_jupyter.job import layout
 
+from .recipe import IMAGE
+
 BUILD_VARIABLE = "AML_BUILD"
 """Tells a process which environment's folder it builds."""
 
@@ -143,8 +145,12 @@ class Shelf:
             file.write(b"\1" * _RESERVE)
 
     def clear(self) -> None:
-        """Remove what was built, whole or half, and what a build keeps beside it."""
-        self.drop("ready")
+        """Remove what was built, whole or half, and what a build keeps beside it.
+
+        The record of an image stays: it is with its engine, and may be with others.
+        """
+        if self.read("ready").get("kind") != IMAGE:
+            self.drop("ready")
         for path in (self.env, self.scratch):
             shutil.rmtree(path, ignore_errors=True)
         self._reserve.unlink(missing_ok=True)

@@ -100,7 +100,7 @@ class Submission:
         lines = [f"python       {found.interpreter}"]
         if found.image:
             lines.append(f"image        {found.image}")
-        if recipe is not None and find(recipe, self.job.options) is None:
+        if recipe is not None and find(recipe, self.job.options, is_pulled=True) is None:
             lines.append(f"to be built  {recipe.kind} {recipe.key}")
         return lines
 
