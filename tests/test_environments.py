@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aml_jupyter.environments import Recipe, interpreter, resolve
-from aml_jupyter.environments.resolution import GPU_IMAGE
+from aml_jupyter.environments.resolution import GPU_IMAGE, ResolvedEnvironment
 from aml_jupyter.environments.wishes import Wishes
 from aml_jupyter.errors import RunConfigurationException
 from aml_jupyter.spec import (
@@ -456,7 +456,9 @@ def test_in_a_container_v1s_image_is_a_plain_python() -> None:
 
 
 def test_the_targets_image_stands_for_v1s() -> None:
-    resolved = resolve(with_packages("a", python="3.9"), container=True, base_image="ours:1")
+    resolved = resolve(
+        with_packages("a", python="3.9"), container=True, options={"base_image": "ours:1"}
+    )
     assert resolved.recipe is not None
     assert (resolved.recipe.base, resolved.recipe.python) == ("ours:1", "3.9")
     assert resolved.image == f"aml-env:{resolved.recipe.key}"
@@ -513,6 +515,25 @@ def test_a_dockerfile_is_built_as_given() -> None:
     assert (resolved.recipe.dockerfile, resolved.recipe.base) == ("FROM y\nRUN z\n", None)
     assert resolved.image == f"aml-env:{resolved.recipe.key}"
     assert resolved.interpreter == "python"
+
+
+def test_build_arguments_that_a_dockerfile_asks_for_make_another_image() -> None:
+    text = "ARG VERSION=1\nFROM y:$VERSION\nARG API_TOKEN PLACE=here\nRUN z\n"
+    environment = Environment.from_dockerfile("x", text)
+
+    def resolved(**arguments: str) -> ResolvedEnvironment:
+        return resolve(environment, container=True, options={"build_args": arguments})
+
+    recipe = resolved(VERSION="2", PLACE="there", OTHER="x").recipe
+    assert recipe is not None
+    assert recipe.build_args == (("PLACE", "there"), ("VERSION", "2"))
+    assert resolved(VERSION="3").image != resolved(VERSION="2").image
+    assert resolved(OTHER="x").image == resolved().image
+    assert "build_secrets" in str(resolved(API_TOKEN="x").notes)
+    assert not resolved(VERSION="3").notes
+    plain = resolve(container=True, options={"build_args": {"VERSION": "3"}})
+    assert plain.recipe is not None
+    assert plain.recipe.build_args == ()
 
 
 def test_a_build_context_is_known_by_its_content(tmp_path: Path) -> None:

@@ -509,6 +509,56 @@ def test_a_dockerfile_is_built_in_its_folder_with_its_arguments(maker: Maker, bu
 
 
 @pytest.mark.service("docker")
+def test_the_value_of_a_build_argument_is_on_no_command_line(maker: Maker) -> None:
+    real = find_build_command(maker.engine, maker.site().variables)
+    assert real is not None
+    told = maker.folder / "told"
+    docker = maker.folder / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(f'#!/bin/sh\necho "$@" >>{told}\nexec {real.words[0]} "$@"\n')
+    docker.chmod(0o755)
+    recipe = maker.recipe(
+        dockerfile=f"FROM {maker.base}\nARG WHO\nARG HOME\nRUN echo $WHO $HOME > /who\n",
+        build_args=(("WHO", f"me-{maker.mark}"), ("HOME", "/other")),
+    )
+    made = maker.make(recipe, maker.site(PATH=f"{docker.parent}:{os.environ['PATH']}"))
+    assert maker.run(made, "cat", "/who") == f"me-{maker.mark} /other"
+    assert "--build-arg WHO" in told.read_text()
+    assert f"me-{maker.mark}" not in told.read_text()
+
+
+@pytest.mark.service("docker")
+def test_a_secret_is_seen_by_the_steps_of_a_dockerfile_and_is_nowhere_in_the_image(
+    maker: Maker,
+) -> None:
+    (maker.folder / "key").write_text(PASSWORD[::-1])
+    mount = "RUN --mount=type=secret,id="
+    steps = [f"{mount}{name} rev /run/secrets/{name} >&2  # {maker.mark}" for name in "ab"]
+    # Backwards, so that the log tells it in other words than those that are looked for.
+    recipe = maker.recipe(dockerfile="\n".join([f"FROM {maker.base}", *steps, ""]))
+    options: dict[str, object] = {"build_secrets": {"a": "$TOKEN", "b": str(maker.folder / "key")}}
+    made = maker.make(recipe, maker.site(options=options, TOKEN=PASSWORD))
+    assert PASSWORD[::-1] in maker.log
+    assert PASSWORD in maker.log
+    for word in (PASSWORD, PASSWORD[::-1]):
+        assert not maker.tells(made, word)
+
+
+@pytest.mark.service("docker")
+def test_secrets_for_a_dockerfile_are_refused_where_they_are_not_there_or_would_stay(
+    maker: Maker,
+) -> None:
+    recipe = maker.recipe(dockerfile=f"FROM {maker.base}\nRUN echo {maker.mark}\n")
+    options: dict[str, object] = {"build_secrets": {"a": "$NOBODY_HAS_THIS"}}
+    with pytest.raises(BuildError, match=r"there is no \$NOBODY_HAS_THIS") as caught:
+        maker.make(recipe, maker.site(options=options))
+    assert "build_secrets" in caught.value.hint
+    with pytest.raises(BuildError, match="only BuildKit can keep") as caught:
+        maker.make(recipe, maker.site(CLASSIC, options))
+    assert "buildx" in caught.value.hint
+
+
+@pytest.mark.service("docker")
 @both
 def test_a_step_that_fails_is_named_by_its_line(maker: Maker, builder: str) -> None:
     text = f"FROM {maker.base}\n# first\nRUN true\nRUN echo {maker.mark} && \\\n    exit 7\n"

@@ -133,6 +133,7 @@ class _Base:
             path,
             labels={KEY_LABEL: self._recipe.key, _FROM_LABEL: json.dumps(starts)},
             arguments=arguments,
+            secrets=_build_secrets(self._site, command),
             platform=_platform(self._recipe),
         )
         try:
@@ -392,6 +393,32 @@ def _build_command(search: BuildCommandSearch, engine: Engine, site: Site) -> Bu
 def _build_arguments(site: Site) -> dict[str, str]:
     given = site.options.get("build_args")
     return {str(k): str(v) for k, v in given.items()} if isinstance(given, Mapping) else {}
+
+
+def _build_secrets(site: Site, command: BuildCommand | None) -> dict[str, Path]:
+    """The files that the target lets a Dockerfile see while it is built."""
+    given = site.options.get("build_secrets")
+    if not isinstance(given, Mapping) or not given:
+        return {}
+    if command is None:
+        raise BuildError(
+            f"The build has secrets ({', '.join(map(str, given))}), which only BuildKit can keep.",
+            "Install Docker's buildx (Debian and Ubuntu: `apt install docker-buildx`), or take "
+            "build_secrets out of the target.",
+        )
+    return {str(name): _secret_file(str(name), str(place), site) for name, place in given.items()}
+
+
+def _secret_file(name: str, place: str, site: Site) -> Path:
+    variable = place.strip("${}") if place.startswith("$") else ""
+    if variable in site.variables:
+        return site.private_file(f"build-secret-{name}", site.variables[variable])
+    if variable or not Path(place).is_file():
+        raise BuildError(
+            f"The build secret {name} is not there: there is no {place}.",
+            "Correct build_secrets of the target: a file, or $NAME for a variable of yours.",
+        )
+    return Path(place)
 
 
 def _depth(labels: Mapping[str, Any]) -> int:

@@ -147,10 +147,7 @@ class EnvironmentRegistry:
     ) -> tuple[ResolvedEnvironment, dict[str, object]]:
         """What the environment comes to here, and the options that its build has to be told."""
         options = self._engine_options() if container else {}
-        base = options.get("base_image")
-        resolved = resolve(
-            environment, container=container, base_image=None if base is None else str(base)
-        )
+        resolved = resolve(environment, container=container, options=options)
         return resolved, {**options, **resolved.options}
 
     def build(self, environment: Environment) -> ImageBuildDetails:
