@@ -84,6 +84,24 @@ def test_variables_of_the_environment_are_kept_but_v1s_example_is_not() -> None:
     assert resolve(environment).environment_variables == {"A": "1"}
 
 
+def test_variables_of_a_conda_file_are_set_unless_the_environment_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "env.yml"
+    lines = ["dependencies: [python=3.11]", "variables: {OMP_NUM_THREADS: 4, MODE: fast}", ""]
+    file.write_text("\n".join(lines))
+    environment = Environment.from_conda_specification("x", file)
+    environment.environment_variables = {"MODE": "exact"}
+    wanted = {"OMP_NUM_THREADS": "4", "MODE": "exact"}
+    assert resolve(environment).environment_variables == wanted
+    assert resolve(environment, container=True).environment_variables == wanted
+    environment.python.user_managed_dependencies = True
+    assert resolve(environment).environment_variables == {"MODE": "exact"}
+    file.write_text("dependencies: [python=3.11]\nvariables: [MODE]\n")
+    with fails("`variables:`"):
+        resolve(Environment.from_conda_specification("x", file))
+
+
 def test_a_path_may_be_relative_or_start_at_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,7 +492,7 @@ def test_the_targets_image_stands_for_v1s() -> None:
         (DEFAULT_CPU_IMAGE, "3.6", f"python:{MINOR}-slim", None),
         (DEFAULT_CPU_IMAGE, ">=3.9,<3.10", "python:3.9-slim", None),
         (DEFAULT_GPU_IMAGE, "3.9", GPU_IMAGE, "3.9"),
-        (DEFAULT_GPU_IMAGE, "3.8.13", GPU_IMAGE, None),
+        (DEFAULT_GPU_IMAGE, "3.8.13", GPU_IMAGE, MINOR),
         (None, "3.12", "python:3.12-slim", None),
         ("own/image:2", "3.12", "own/image:2", "3.12"),
         ("own/image:2", "3.10.18", "own/image:2", None),
@@ -487,6 +505,20 @@ def test_the_image_and_its_python_follow_what_was_asked(
     environment.docker.base_image = image
     recipe = recipe_of(environment, container=True)
     assert (recipe.kind, recipe.base, recipe.python) == ("image", base, wanted)
+
+
+@pytest.mark.parametrize("user_managed", [True, False])
+def test_the_gpu_image_is_given_the_submitters_python(user_managed: bool) -> None:
+    environment = Environment("x")
+    environment.docker.base_image = DEFAULT_GPU_IMAGE
+    environment.python.user_managed_dependencies = user_managed
+    resolved = resolve(environment, container=True)
+    assert resolved.recipe is not None
+    assert (resolved.recipe.base, resolved.recipe.python) == (GPU_IMAGE, MINOR)
+    assert resolved.interpreter == "/opt/aml/env/bin/python"
+    assert resolved.image == f"aml-env:{resolved.recipe.key}"
+    own = resolve(environment, container=True, options={"base_image": "ours:1"})
+    assert (own.image, own.interpreter) == ("ours:1", "python")
 
 
 def test_an_image_with_its_own_python_is_taken_as_it_is() -> None:

@@ -87,8 +87,22 @@ def resolve(
     facts["kind"] = resolved.kind
     notes = [*environment.notes, *resolved.notes]
     facts.update(resolved.facts, **({"notes": notes} if notes else {}))
-    variables = process_variables(environment.environment_variables)
+    variables = process_variables(_of_conda(environment), environment.environment_variables)
     return replace(resolved, environment_variables=variables, facts=facts)
+
+
+def _of_conda(environment: Environment) -> Mapping[str, object]:
+    """The ``variables:`` of a conda file, which whoever activates its environment gets."""
+    conda = environment.python.conda_dependencies
+    if conda is None or environment.python.user_managed_dependencies:
+        return {}
+    variables = conda.as_dict().get("variables") or {}
+    if isinstance(variables, Mapping):
+        return variables
+    raise RunConfigurationException(
+        f"The conda specification's variables are {variables!r}.",
+        "Write `variables:` with a line `NAME: value` below it for each.",
+    )
 
 
 def _on_bare_process(environment: Environment, default_interpreter: str) -> ResolvedEnvironment:
@@ -148,6 +162,8 @@ def _in_container(
     own = interpreter.version_of(interpreter.find("python", default_interpreter))
     given = str(options.get("base_image") or "")
     base, notes = _base_image(environment, wishes.python, own, given)
+    if base == GPU_IMAGE:
+        wishes.python = wishes.python or _minor(own)  # CUDA's own images have none
     recipe, told = _image_recipe(environment, wishes, base)
     recipe = replace(recipe, build_args=_build_args(recipe.dockerfile, options))
     notes += [_IN_HISTORY.format(name) for name, _ in recipe.build_args if looks_secret(name)]
