@@ -1199,9 +1199,9 @@ def test_conda_packages_come_from_pypi_where_no_channel_is_in_reach(maker: Maker
     assert "six==1.16.0" in made.packages
     assert any("from PyPI instead" in note for note in made.facts["notes"])  # type: ignore[attr-defined]
     forbidding = maker.site(BUILDKIT, {"conda_from_pypi": False}, None, **variables)
-    with pytest.raises(BuildError, match="conda packages cannot be installed") as caught:
+    with pytest.raises(BuildError, match="No conda channel can be reached") as caught:
         maker.make(replace(recipe, conda=("six=1.15",)), forbidding)
-    assert "micromamba" in caught.value.hint
+    assert "conda_from_pypi" in caught.value.hint
 
 
 @pytest.mark.slow
@@ -1230,9 +1230,55 @@ def test_conda_packages_are_solved_inside_the_image(maker: Maker, builder: str) 
     assert "conda:words==1.0=0" in made.packages
     assert f"{own}==1.0" in made.packages
     assert not any(line.startswith(("greet==", "words==")) for line in made.packages)
+    assert not made.facts["notes"]
+    with pytest.raises(BuildError, match="It is about 'greet=9'") as caught:
+        maker.make(replace(recipe, conda=("greet=9", "six")), maker.site(builder, **variables))
+    assert caught.value.line == "greet=9"
+    assert "No candidates were found for greet" in caught.value.said
+    assert "from PyPI instead" not in maker.log
     ask = "import own, words; print(words.HELLO, own.version)"
     assert maker.run(made, "python", "-c", ask, user="4321:4321") == "Hello 1.0"
     assert maker.run(made, "greet").endswith("Hello from 1.0")
+
+
+_MICROMAMBA = """#!/bin/sh
+# Has no channel that is called away, and of Python 3.11 on; of greet the versions below 9.
+case "$*" in
+    *away*) echo "critical libmamba Could not resolve host: away" >&2; exit 1;;
+    *python*=3.[6-9]*|*python=3.10*) echo "nothing provides requested python" >&2; exit 1;;
+    *greet=9*) echo "└─ greet 9** does not exist (perhaps a typo)." >&2; exit 1;;
+esac
+mkdir -p /opt/aml/env/conda-meta /opt/aml/env/bin
+ln -s "$(command -v python3)" /opt/aml/env/bin/python
+"""
+
+
+@pytest.mark.service("docker")
+def test_a_conda_in_the_image_is_tried_with_each_python_and_its_refusals_are_told(
+    maker: Maker,
+) -> None:
+    folder = maker.folder / "context"
+    folder.mkdir()
+    (folder / "micromamba").write_text(_MICROMAMBA)
+    (folder / "micromamba").chmod(0o755)
+    (folder / "Dockerfile").write_text(f"FROM {maker.base}\nCOPY micromamba /usr/local/bin/\n")
+    name = f"mamba-{maker.mark}:latest"
+    maker.engine.client.images.build(path=str(folder), tag=name, rm=True)
+    try:
+        recipe = Recipe(IMAGE, base=name, python="3.9", conda=("greet=1",), channels=("near",))
+        notes = maker.make(recipe).facts["notes"]
+        assert notes == ["No channel has python=3.9; python=3.11 was taken instead."]
+        refused = replace(recipe, conda=("greet=9", "numpy"))
+        with pytest.raises(BuildError, match="It is about 'greet=9'") as caught:
+            maker.make(refused)
+        assert caught.value.line == "greet=9"
+        assert caught.value.hint == "Change 'greet=9' in the environment."
+        with pytest.raises(BuildError, match=r"It is about 'python>=3\.9,<3\.10'"):
+            maker.make(replace(recipe, conda=("python>=3.9,<3.10", "numpy")))
+        with pytest.raises(BuildError, match="No conda channel can be reached"):
+            maker.make(replace(recipe, channels=("away",)))
+    finally:
+        maker.engine.client.images.remove(name, force=True)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from . import dockerfile, uv_settings
-from .conda_names import NotOnPyPI, name_of, on_pypi
+from .conda_names import NotOnPyPI, on_pypi
 from .making import BuildError, Site
 from .recipe import Recipe
 from .venv import requirement_name, split
@@ -159,8 +159,7 @@ def _refuse_credentials(settings: Mapping[str, str], site: Site) -> None:
 
 def _write_conda(packages: Path, recipe: Recipe, site: Site, files: _Files) -> None:
     """What is asked of a conda in the image; of py-rattler where there is none; then of PyPI."""
-    from .by_rattler import Request
-    from .conda import pythons
+    from .conda import names_python, pythons
     from .conda_settings import CondaSettings
 
     if site.secrets.get("channels"):
@@ -171,16 +170,11 @@ def _write_conda(packages: Path, recipe: Recipe, site: Site, files: _Files) -> N
         )
     folder = packages / "conda"
     folder.mkdir()
-    named = any(name_of(spec) == "python" for spec in recipe.conda)
-    specs = [*([] if named else [next(pythons(recipe.python))]), *recipe.conda]
     urls = CondaSettings.read(site.variables).urls(recipe.channels)
     channels = [_channel(url, files) for url in urls]
-    words = ["--override-channels", *specs]
-    words += [word for channel in channels for word in ("--channel", channel)]
-    # xargs reads it, and knows these quotes.
-    (folder / "arguments").write_text(_lines(f'"{word}"' for word in words), encoding="utf-8")
-    request = asdict(Request(dockerfile.ENVIRONMENT, tuple(specs), tuple(channels)))
-    (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    for number, python in enumerate([""] if names_python(recipe) else pythons(recipe.python)):
+        specs = [*filter(None, [python]), *recipe.conda]
+        _write_try(folder / "tries" / f"{number:02}", python, specs, channels)
     if site.options.get("conda_from_pypi") is False:
         return
     try:
@@ -188,6 +182,22 @@ def _write_conda(packages: Path, recipe: Recipe, site: Site, files: _Files) -> N
     except NotOnPyPI:
         return
     (folder / "instead").write_text(_lines(found.requirements), encoding="utf-8")
+
+
+def _write_try(folder: Path, python: str, specs: Sequence[str], channels: Sequence[str]) -> None:
+    from .by_rattler import Request
+
+    folder.mkdir(parents=True)
+    words = ["--override-channels", *specs]
+    words += [word for channel in channels for word in ("--channel", channel)]
+    request = asdict(Request(dockerfile.ENVIRONMENT, tuple(specs), tuple(channels)))
+    for name, text in (
+        ("python", python),
+        # xargs reads it, and knows these quotes.
+        ("arguments", _lines(f'"{word}"' for word in words)),
+        ("request.json", json.dumps(request)),
+    ):
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _channel(url: str, files: _Files) -> str:
