@@ -728,6 +728,24 @@ def test_a_password_in_the_settings_of_uv_is_nowhere_in_the_image(maker: Maker) 
     assert PASSWORD not in maker.log
 
 
+@pytest.mark.slow
+@pytest.mark.service("docker")
+def test_a_password_in_a_variable_that_the_requirements_name_is_nowhere_in_the_image(
+    maker: Maker,
+) -> None:
+    greet = maker.wheel("greet", "1.0")
+    with index(maker.wheels, password=PASSWORD) as server:
+        url = f"http://me:${{INDEX_TOKEN}}@127.0.0.1:{server.port}/simple"
+        recipe = Recipe(IMAGE, base=maker.base, pip=(f"--index-url {url}", greet))
+        made = maker.make(recipe, maker.site(INDEX_TOKEN=PASSWORD))
+        assert made.packages == (f"{greet}==1.0",)
+        other = replace(recipe, pip=(f"--index-url {url}", "other"))
+        with pytest.raises(BuildError, match=r"needs a password \(INDEX_TOKEN\)"):
+            maker.make(other, maker.site(CLASSIC, INDEX_TOKEN=PASSWORD))
+    assert not maker.tells(made, PASSWORD)
+    assert PASSWORD not in maker.log
+
+
 @pytest.mark.service("docker")
 def test_without_buildkit_a_password_is_refused_with_the_remedy(maker: Maker) -> None:
     recipe = Recipe(IMAGE, base=maker.base, pip=("greet",))

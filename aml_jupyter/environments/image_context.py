@@ -30,6 +30,8 @@ _SETTINGS_OF_UV = re.compile(
     r"|PYTHON_INSTALL_MIRROR|PYPY_INSTALL_MIRROR|PYTHON_DOWNLOADS|TORCH_BACKEND)"
 )
 _HAS_CREDENTIALS = re.compile(r"://[^/\s@]+@|^UV_INDEX_\w+_PASSWORD$")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
+_OF_THE_IMAGE = {"HOME", "PATH"}  # which build.sh needs as they are
 _PLACE_OPTION = re.compile(r"(--find-links|-f|--index-url|-i|--extra-index-url)(?:\s+|=)(\S.*)")
 _PLACE = re.compile(
     r"(?P<name>[\w.-]+(?:\[[^\]]*\])?\s*@\s*)?(?P<path>(?:file://)?/[^;#\s]+)(?P<rest>.*)"
@@ -67,6 +69,7 @@ def write(recipe: Recipe, site: Site, *, by_buildkit: bool) -> Context:
     files = _Files(packages / "files", {requirement_name(line) for line in lines})
     staged = tuple(map(files.staged, lines))
     settings = _settings(variables, files, flags, recipe.pip)
+    named = _named(recipe.pip, variables)
     (packages / "requirements.txt").write_text(_lines(staged), encoding="utf-8")
     (packages / "pythons").write_text(_lines(pythons(recipe.python)), encoding="utf-8")
     if recipe.conda:
@@ -75,9 +78,9 @@ def write(recipe: Recipe, site: Site, *, by_buildkit: bool) -> Context:
     secrets = {NETRC: os.path.expanduser(netrc), CERTIFICATES: variables.get("SSL_CERT_FILE")}
     there = {name: Path(path) for name, path in secrets.items() if path and os.path.isfile(path)}
     if by_buildkit:
-        there[SETTINGS] = site.private_file("image-settings", _exports(settings))
+        there[SETTINGS] = site.private_file("image-settings", _exports({**settings, **named}))
     else:
-        _refuse_credentials(settings, site)
+        _refuse_credentials(settings, named, site)
         (packages / "settings").write_text(_exports(settings), encoding="utf-8")
         if CERTIFICATES in there:
             shutil.copyfile(there[CERTIFICATES], packages / "ca.pem")
@@ -134,6 +137,12 @@ def _settings(
     return found
 
 
+def _named(lines: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables that requirements name, as ``https://me:${TOKEN}@host``; uv fills them in."""
+    names = {name for line in lines for name in _VARIABLE.findall(line)} - _OF_THE_IMAGE
+    return {name: variables[name] for name in sorted(names) if name in variables}
+
+
 def _exports(settings: Mapping[str, str]) -> str:
     pairs = sorted(settings.items())
     return _lines(f"export {name}={shlex.quote(text)}" for name, text in pairs)
@@ -143,8 +152,13 @@ def _lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _refuse_credentials(settings: Mapping[str, str], site: Site) -> None:
-    named = [name for name, text in settings.items() if _HAS_CREDENTIALS.search(text)]
+def _refuse_credentials(
+    settings: Mapping[str, str], variables: Mapping[str, str], site: Site
+) -> None:
+    named = [
+        *variables,
+        *(name for name, text in settings.items() if _HAS_CREDENTIALS.search(text)),
+    ]
     named += [name for name in settings if _HAS_CREDENTIALS.search(name)]
     if site.secrets.get("netrc"):
         named.append("the environment's package indexes")
