@@ -17,6 +17,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from aml_jupyter.environments.recipe import VENV, Recipe
 from aml_jupyter.environments.shelf import Shelf
 from aml_jupyter.environments.venv import fault, split
 from aml_jupyter.errors import ServiceException
+from aml_jupyter.spec.frameworks import TORCH_FOR_CPU
 
 SECONDS = 60
 
@@ -772,6 +774,19 @@ def test_without_a_network_what_was_downloaded_before_serves(wheels: Path, tmp_p
     cache.remove(recipe.key)
     assert built(recipe, variables=given).packages == ("greet==1.0",)
     assert "trying what was downloaded before" in log_of(recipe)
+
+
+def test_without_pytorchs_own_index_its_packages_come_from_the_others(
+    index: Index, tmp_path: Path
+) -> None:
+    recipe = Recipe(VENV, pip=(f"--index-url {index.url}", TORCH_FOR_CPU, "greet"))
+    away = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+    given = variables(tmp_path, **away, UV_HTTP_RETRIES="0")
+    environment = built(recipe, variables=given)
+    assert environment.packages == ("greet==2.0",)
+    assert any("PyTorch's own index cannot be reached" in note for note in environment.notes)
+    with_typo = replace(recipe, pip=(*recipe.pip, "no-such-thing"))
+    assert "no-such-thing" in str(end_of(begin(with_typo, variables=given)).error)
 
 
 def test_an_index_that_cannot_be_reached_is_said_to_be_so(tmp_path: Path) -> None:

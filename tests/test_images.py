@@ -32,6 +32,7 @@ from aml_jupyter.environments.cache import Built
 from aml_jupyter.environments.making import BuildError, Made, Site
 from aml_jupyter.environments.recipe import IMAGE, Recipe
 from aml_jupyter.environments.shelf import Shelf
+from aml_jupyter.spec.frameworks import TORCH_FOR_CPU
 from tests.services import conda_channel, images
 from tests.services import docker_engine as docker_service
 from tests.services import podman as podman_service
@@ -713,6 +714,21 @@ def test_a_password_for_the_index_is_used_and_is_nowhere_in_the_image(maker: Mak
     assert maker.tells(made, greet)
     assert not maker.tells(made, PASSWORD)
     assert PASSWORD not in maker.log
+
+
+@pytest.mark.slow
+@pytest.mark.service("docker")
+@both
+def test_without_pytorchs_own_index_its_packages_come_from_the_others(
+    maker: Maker, builder: str
+) -> None:
+    greet = maker.wheel("greet", "1.0")
+    with index(maker.wheels) as server:
+        lines = (f"--index-url http://127.0.0.1:{server.port}/simple", TORCH_FOR_CPU, greet)
+        away = {"HTTPS_PROXY": "http://127.0.0.1:9", "UV_HTTP_RETRIES": "0"}
+        made = maker.make(Recipe(IMAGE, base=maker.base, pip=lines), maker.site(builder, **away))
+    assert made.packages == (f"{greet}==1.0",)
+    assert "PyTorch's own index cannot be reached" in str(made.facts["notes"])
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def make(recipe: Recipe, site: Site) -> Made:
     except NoChannel as error:
         return _from_pypi(recipe, site, error)
     interpreter = str(site.target / "bin" / "python")
-    venv.install(recipe.pip, interpreter, equipped)
+    notes += venv.install(recipe.pip, interpreter, equipped)
     records = _records(site.target)
     facts = {
         "tool": tool.name,

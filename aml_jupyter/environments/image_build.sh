@@ -11,6 +11,7 @@ environment=/opt/aml/env
 cache=${1:-}
 netrc=/run/secrets/aml-netrc
 no_network='sending request|dns error|failed to (fetch|download)|client error'
+torch_index=https://download.pytorch.org/whl/cpu
 # What conda_tools.py knows by heart, too: how solvers say that they refuse, and that they are alone.
 refusals='No candidates were found|cannot be installed|not installable|nothing provides'
 refusals="$refusals|does not exist|conflicts? with|PackagesNotFoundError|UnsatisfiableError|^ *- "
@@ -200,6 +201,12 @@ install_packages() {
     if [ -n "$cache" ] && grep -qiE "$no_network" "$work/said"; then
         say "the package index cannot be reached; trying with what was downloaded before"
         if install --offline; then return; fi
+    fi
+    if [ -n "${aml_torch_note:-}" ] && grep -qF "$torch_index" "$work/said"; then
+        note "$aml_torch_note"
+        grep -vF "$torch_index" "$requirements" >"$work/without-torch.txt"
+        requirements=$work/without-torch.txt
+        if install $aml_upgrade; then return; fi
     fi
     refuse "packages"
 }

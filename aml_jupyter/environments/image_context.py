@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from aml_jupyter.spec.frameworks import TORCH_FOR_CPU
+
 from . import dockerfile, uv_settings
 from .conda_names import NotOnPyPI, on_pypi
 from .making import BuildError, Site
 from .recipe import Recipe
-from .venv import requirement_name, split
+from .venv import TORCH_NOTE, requirement_name, split
 
 PACKAGES, TOOLS = "packages", "tools"
 SETTINGS, NETRC, CERTIFICATES = "aml-settings", "aml-netrc", "aml-ca"
@@ -132,6 +134,8 @@ def _settings(
     if any(staged):
         found["UV_FIND_LINKS"] = ",".join(filter(None, staged))
     found["aml_flags"] = " ".join(flags)
+    if TORCH_FOR_CPU in lines:
+        found["aml_torch_note"] = TORCH_NOTE
     # With versions that are exact already, only those that are named may come.
     found["aml_upgrade"] = "" if "--no-deps" in flags else "--upgrade"
     return found
