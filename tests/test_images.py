@@ -24,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import docker.errors
 import pytest
 
 from aml_jupyter.engine import Engine, connect, find_address, find_build_command, forget
@@ -1053,6 +1054,9 @@ def test_an_image_is_made_anew_when_what_it_begins_from_is_another(
     assert maker.run(then, "cat", "/made") == "after"
     assert then.facts["image"] != first.facts["image"]
     assert f"{base} is another" in maker.log
+    if kind != "as it is":
+        with pytest.raises(docker.errors.ImageNotFound):
+            maker.engine.client.images.get(first.facts["image"])
     assert cache.find(recipe, site.options, site.variables) is not None
     maker.engine.client.images.remove(base, force=True)
     if kind != "as it is":

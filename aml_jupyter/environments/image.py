@@ -24,11 +24,15 @@ from . import dockerfile, image_context, image_faults
 from .image_builders import BuildFailed, Order, build
 from .image_pull import present
 from .image_store import (
+    BASE,
     BASE_LABEL,
     KEY_LABEL,
+    MADE,
     Image,
+    forget,
     image_of_file,
     inspect,
+    name_of_base,
     read,
     remove,
     size,
@@ -85,7 +89,7 @@ def make(recipe: Recipe, site: Site) -> Made:
 
 def tag_of(recipe: Recipe) -> str:
     """The name of the image that is made for a recipe: ``aml-env:`` and its key."""
-    return f"aml-env:{recipe.key}"
+    return f"{MADE}:{recipe.key}"
 
 
 class _Base:
@@ -140,7 +144,7 @@ class _Base:
             build(order, self._engine, self._site, command)
         except BuildFailed as error:
             raise image_faults.of_step(error, text) from error
-        return _there(self._engine, tag)
+        return _in_place_of(ready, self._engine, tag)
 
     def _is_of(self, ready: Image, starts: Mapping[str, str]) -> bool:
         """Whether an image that is there was made from these; those not known then may be it."""
@@ -210,7 +214,7 @@ class _Packages:
         ready = inspect(self._engine, tag)
         if ready is None or ready.labels.get(BASE_LABEL) != self._base.id:
             told = _lock_told(self._build(tag))
-            ready = _there(self._engine, tag)
+            ready = _in_place_of(ready, self._engine, tag)
         else:
             self._site.say(f"The engine has {tag} already.")
         lock = told or read(self._engine, ready, dockerfile.LOCK)
@@ -309,10 +313,10 @@ class _Packages:
         """A name that a Dockerfile can begin from: builders take an id for a registry's name."""
         if not re.fullmatch(r"(sha256:)?[0-9a-f]{8,64}", image.name):
             return image.name
-        repository, tag = "aml-base", image.id.rpartition(":")[2][:20]
+        name = name_of_base(image.id)
         with self._engine.errors(f"The image {image.name} cannot be named"):
-            self._engine.client.api.tag(image.id, repository, tag)
-        return f"{repository}:{tag}"
+            self._engine.client.api.tag(image.id, BASE, name.partition(":")[2])
+        return name
 
     def _image_of_uv(self) -> str:
         """An image with our own uv, handed to the engine once; empty when it is for other images.
@@ -365,6 +369,14 @@ def _said_by(engine: Engine, image: Image, interpreter: str) -> bytes:
 def _starts_of(image: Image) -> dict[str, str]:
     """The ids of the images that a Dockerfile's was made from, as far as the engine had them."""
     return dict(json.loads(image.labels.get(_FROM_LABEL) or "{}"))
+
+
+def _in_place_of(old: Image | None, engine: Engine, tag: str) -> Image:
+    """What has the name now; the image that had it goes, which nobody would find any more."""
+    made = _there(engine, tag)
+    if old is not None and old.id != made.id and len(old.attrs.get("RepoTags") or ()) <= 1:
+        forget(engine, old.id)
+    return made
 
 
 def _there(engine: Engine, name: str) -> Image:
