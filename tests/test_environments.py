@@ -270,6 +270,18 @@ def test_packages_of_v1s_sdk_are_satisfied_by_ours() -> None:
     assert "aml_jupyter stands for these" in str(resolved.facts["notes"])
 
 
+def test_what_packages_of_v1_promise_by_their_names_is_installed() -> None:
+    lines = ("azureml-dataset-runtime[pandas,fuse]~=1.61", "azureml-mlflow", "azureml-core")
+    assert recipe_of(with_packages(*lines)).pip == ("mlflow-skinny", "pandas")
+
+
+@pytest.mark.parametrize(
+    ("written", "line"), [("pip", "pip"), ("pip==21.3.1", "pip==21.3.1"), ("pip=21", "pip==21.*")]
+)
+def test_a_version_of_pip_is_kept(written: str, line: str) -> None:
+    assert recipe_of(with_packages("a", conda=[written])).pip == ("a", line)
+
+
 @pytest.mark.parametrize(
     ("written", "version"),
     [
@@ -407,6 +419,35 @@ def test_requirements_that_are_included_are_read(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "requirements.txt").write_text("a==1  # why\nazureml-core\n")
     assert recipe_of(with_packages("-r requirements.txt")).pip == ("a==1",)
+
+
+def test_what_a_conda_file_names_is_looked_for_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, wheels = tmp_path / "project", tmp_path / "project" / "wheels"
+    wheels.mkdir(parents=True)
+    (wheels / "x-1-py3-none-any.whl").write_bytes(b"one")
+    (project / "setup.py").write_text("")
+    (project / "numpy").mkdir()
+    (project / "more.txt").write_text("b==2\n-c limits.txt\n")
+    (project / "limits.txt").write_text("b<3\n")
+    lines = ["-r more.txt", "-f wheels", "./wheels/x-1-py3-none-any.whl[extra]", "numpy", "-e ."]
+    lines += ["y @ file:wheels/x-1-py3-none-any.whl", "--index-url https://host/wheels"]
+    text = "dependencies:\n- python=3.11\n- pip:\n"
+    (project / "env.yml").write_text(text + "".join(f"  - '{line}'\n" for line in lines))
+    monkeypatch.chdir(project)
+    environment = Environment.from_conda_specification("x", "env.yml")
+    monkeypatch.chdir(tmp_path)
+    assert set(recipe_of(environment).pip) == {
+        "b==2",
+        f"-c {project}/limits.txt",
+        f"-f {wheels}",
+        f"{wheels}/x-1-py3-none-any.whl[extra]",
+        "numpy",
+        f"-e {project}",
+        f"y @ file://{wheels}/x-1-py3-none-any.whl",
+        "--index-url https://host/wheels",
+    }
 
 
 def test_a_link_to_a_folder_is_for_bare_processes_only(tmp_path: Path) -> None:
