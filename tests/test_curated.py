@@ -12,6 +12,7 @@ from aml_jupyter.environments.curated import VERSION, curated, is_reserved, name
 from aml_jupyter.environments.recipe import VENV
 from aml_jupyter.environments.venv import uv
 from aml_jupyter.spec import DEFAULT_CPU_IMAGE, DEFAULT_GPU_IMAGE, Environment
+from aml_jupyter.spec.frameworks import TORCH_FOR_CPU
 
 # A name of each form in v1's samples and documentation, and what has to be in it.
 NAMES = {
@@ -79,6 +80,19 @@ def test_names_for_gpus_have_the_gpu_image() -> None:
         gpu = "gpu" in name.lower() or "cuda" in name.lower()
         image = DEFAULT_GPU_IMAGE if gpu else DEFAULT_CPU_IMAGE
         assert found(name).docker.base_image == image
+
+
+def test_pytorch_for_the_cpu_does_not_bring_cuda() -> None:
+    for name, is_for_cpu in (
+        ("AzureML-PyTorch-CPU", True),
+        ("AzureML-PyTorch-1.6-CPU", True),
+        ("AzureML-PyTorch-GPU", False),
+        ("AzureML-pytorch-1.9-ubuntu18.04-py37-cuda11-gpu", False),
+        ("AzureML-sklearn-CPU", False),
+    ):
+        resolved = resolve(found(name), container=True)
+        assert resolved.recipe is not None
+        assert (TORCH_FOR_CPU in resolved.recipe.pip) == is_for_cpu
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ READ = {
     "ulimits": ({"nofile": "1024:2048", "core": 0}, {"nofile": [1024, 2048], "core": [0, 0]}),
     "variables": (["A=b=c", "HTTP"], {"A": "b=c", "HTTP": None}),
     "build_args": ({"V": 1}, {"V": "1"}),
+    "build_secrets": ("a=$TOKEN", {"a": "$TOKEN"}),
     "gpus": ("all", -1),
     "devices": (["/dev/null"], ["/dev/null:/dev/null:rw"]),
     "tmpfs": ("/scratch:size=1g", {"/scratch": "size=1g"}),
@@ -75,6 +76,7 @@ NONSENSE = {
     "labels": ["aml.run=x"],
     "ports": ["http", "1:2:3:4"],
     "pull": ["sometimes"],
+    "build_secrets": [{"a": "correct-horse"}, {"a b": "$A"}, "a"],
     "gpus": ["device=0", "some"],
     "ca_certificates": ["/no/such/file"],
 }

@@ -779,6 +779,33 @@ def test_an_image_that_is_gone_is_made_again(
     assert ("It is made again." in warnings_of(run)) == is_noticed_late
 
 
+@pytest.mark.slow
+def test_runs_on_two_engines_at_once_each_get_the_image_on_their_own(
+    engine: Engine,
+    start_engine: StartEngine,
+    docker_engine: docker_service.Engine,
+    experiment: Experiment,
+) -> None:
+    other = start_engine()
+    with other.client() as client:
+        images.provide(client, images.BASE)
+    text = f"FROM {images.BASE}\nRUN sleep 5 && echo {os.urandom(8).hex()}\n"
+    environment = Environment.from_dockerfile("both", text)
+    runs = [
+        in_docker(experiment, "print(1)", environment, options={"host": host})
+        for host in (docker_engine.host, other.host)
+    ]
+    for run in runs:
+        assert finish(run, LONG)["status"] == states.COMPLETED, build_log(run)
+    # Neither has taken it from the other: both are still there to be found.
+    for host in (docker_engine.host, other.host):
+        again = in_docker(experiment, "print(1)", environment, options={"host": host})
+        assert finish(again, LONG)["status"] == states.COMPLETED
+        assert not (again.folder / layout.BUILD_LOG).exists()
+    engine.has_nothing_left()
+    nothing_is_left_in(other)
+
+
 def test_a_registry_out_of_reach_fails_the_run_with_what_to_do(
     engine: Engine, experiment: Experiment
 ) -> None:

@@ -27,7 +27,7 @@ from aml_jupyter.errors import UserErrorException
 from aml_jupyter.job import layout
 from aml_jupyter.notebook import load_ipython_extension, options, unload_ipython_extension
 from aml_jupyter.notebook.environments import BuildView
-from aml_jupyter.spec import ALL_GPUS, Resources
+from aml_jupyter.spec import ALL_GPUS, CondaDependencies, Resources
 from aml_jupyter.workspace import env_facts, env_prune
 from aml_jupyter.workspace.env_commands import EnvironmentBuild
 from aml_jupyter.workspace.run_options import RunOptions, environment_of
@@ -479,6 +479,44 @@ def test_an_image_is_built_listed_and_removed(
         assert aml("env", "check", "img").out.startswith("✔ img ")
         assert len(aml("env", "prune", "--all", "-y", "--json").json["removed"]) == 1
         assert not client.images.list(image)
+
+
+@pytest.mark.slow
+@pytest.mark.service("docker")
+def test_what_was_made_on_the_way_to_an_image_goes_with_it(
+    aml: Aml,
+    ws: Workspace,
+    wheels: Path,
+    docker_engine: Engine,
+    base_image: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker_engine.host)
+    text = f"FROM {base_image}\nRUN echo {os.urandom(8).hex()} > /made\n"
+    alone = Environment.from_dockerfile("alone", text)
+    with_mini = alone.clone("with-mini")
+    with_mini.python.user_managed_dependencies = False
+    lines = ["--no-index", f"--find-links {wheels}", "mini"]
+    with_mini.python.conda_dependencies = CondaDependencies.create(pip_packages=lines)
+    for environment in (alone, with_mini):
+        environment.register(ws)
+    with docker_engine.client() as client:
+
+        def count() -> int:
+            made = client.images.list(all=True, filters={"label": "aml.environment"})
+            return len(made)
+
+        before = count()
+        aml("env", "build", "with-mini", "--docker")
+        assert count() == before + 2
+        aml("env", "build", "alone")
+        aml("env", "remove", "with-mini", "-y")
+        assert count() == before + 1  # another environment has the Dockerfile's image
+        aml("env", "build", "with-mini", "--docker")
+        aml("env", "remove", "alone", "-y")
+        aml("env", "remove", "with-mini", "-y")
+        assert count() == before
+        assert not client.images.list("aml-uv")
 
 
 # Help -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import http.server
 import json
@@ -16,6 +17,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from aml_jupyter.environments.recipe import VENV, Recipe
 from aml_jupyter.environments.shelf import Shelf
 from aml_jupyter.environments.venv import fault, split
 from aml_jupyter.errors import ServiceException
+from aml_jupyter.spec.frameworks import TORCH_FOR_CPU
 
 SECONDS = 60
 
@@ -304,7 +307,8 @@ def test_a_build_that_fails_ends_what_it_began(slow: Slow) -> None:
 
 
 def test_a_builder_that_is_killed_again_and_again_is_given_up(slow: Slow) -> None:
-    build = begin(slow.recipe)
+    secrets = {"netrc": "machine index.test login me password correct-horse\n"}
+    build = begin(slow.recipe, secrets=secrets)
     for times in (1, 2):
         until(lambda: build.state().phase == "building" and len(slow.begun()) == times)  # noqa: B023
         os.kill(Shelf.of(slow.recipe.key).read("builder")["pid"], signal.SIGKILL)
@@ -312,6 +316,7 @@ def test_a_builder_that_is_killed_again_and_again_is_given_up(slow: Slow) -> Non
     assert state.phase == "failed"
     assert "killed" in str(state.error)
     assert cache.find(slow.recipe) is None
+    assert not Shelf.of(slow.recipe.key).scratch.exists()
 
 
 def test_what_a_killed_builder_left_is_never_found_and_built_anew(slow: Slow) -> None:
@@ -355,6 +360,39 @@ def test_what_is_being_built_is_not_removed(slow: Slow) -> None:
         cache.remove(slow.recipe.key)
     slow.go.touch()
     assert end_of(build).phase == "ready"
+
+
+def test_whoever_waits_while_an_environment_is_removed_builds_it_anew(wheels: Path) -> None:
+    recipe = recipe_of(wheels, "greet")
+    built(recipe)
+    with Shelf.of(recipe.key).door():
+        # Both come to the door while it is shut; one of them takes all away, door and all.
+        remover = elsewhere(
+            "from aml_jupyter.environments import cache\n"
+            "print('coming', flush=True)\n"
+            "cache.remove(sys.argv[1])\n",
+            recipe.key,
+        )
+        assert remover.stdout is not None
+        assert remover.stdout.readline() == "coming\n"
+        time.sleep(0.5)
+        waiter = waiting(recipe, "me")
+        time.sleep(0.5)
+    assert waiter.communicate(timeout=SECONDS)[0].split() == ["began", "ready"]
+    remover.communicate(timeout=SECONDS)
+    assert remover.returncode == 0
+    assert cache.find(recipe) is not None
+    assert not list(Shelf.of(recipe.key).scratch.parent.glob("removed-*"))
+
+
+def test_who_only_looks_whether_it_is_built_is_not_taken_for_a_builder(wheels: Path) -> None:
+    recipe = recipe_of(wheels, "greet")
+    built(recipe)
+    looks = os.open(Shelf.of(recipe.key).folder / "lock", os.O_RDWR)
+    fcntl.flock(looks, fcntl.LOCK_SH)
+    threading.Timer(0.3, os.close, [looks]).start()
+    cache.remove(recipe.key)
+    assert cache.find(recipe) is None
 
 
 def test_how_far_it_is_can_be_read_while_it_builds(slow: Slow) -> None:
@@ -736,6 +774,19 @@ def test_without_a_network_what_was_downloaded_before_serves(wheels: Path, tmp_p
     cache.remove(recipe.key)
     assert built(recipe, variables=given).packages == ("greet==1.0",)
     assert "trying what was downloaded before" in log_of(recipe)
+
+
+def test_without_pytorchs_own_index_its_packages_come_from_the_others(
+    index: Index, tmp_path: Path
+) -> None:
+    recipe = Recipe(VENV, pip=(f"--index-url {index.url}", TORCH_FOR_CPU, "greet"))
+    away = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+    given = variables(tmp_path, **away, UV_HTTP_RETRIES="0")
+    environment = built(recipe, variables=given)
+    assert environment.packages == ("greet==2.0",)
+    assert any("PyTorch's own index cannot be reached" in note for note in environment.notes)
+    with_typo = replace(recipe, pip=(*recipe.pip, "no-such-thing"))
+    assert "no-such-thing" in str(end_of(begin(with_typo, variables=given)).error)
 
 
 def test_an_index_that_cannot_be_reached_is_said_to_be_so(tmp_path: Path) -> None:

@@ -29,6 +29,24 @@ def fails(error: type[Exception], *words: str) -> pytest.RaisesExc:
 # --- requirements
 
 
+@pytest.mark.parametrize(
+    ("written", "version"),
+    [
+        ("python=3.10", "3.10"),
+        ("conda-forge::python=3.9", "3.9"),
+        ("Python==3.11", "3.11"),
+        ("python >=3.9", ">=3.9"),
+        ("python", None),
+        ("python-dateutil=2", None),
+    ],
+)
+def test_the_python_asked_for_is_told_however_it_is_written(
+    written: str, version: str | None
+) -> None:
+    conda = CondaDependencies.from_dict({"dependencies": [written]}, "here")
+    assert conda.get_python_version() == version
+
+
 def test_requirements_of_one_package_are_merged() -> None:
     assert CondaDependencies.merge_requirements(
         ["a>=1", "b[x]", "A<2", "a>=1", "b[y]==1; python_version<'3'", "b[y]", "c (>=1.0, <2)"]

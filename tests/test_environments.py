@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aml_jupyter.environments import Recipe, interpreter, resolve
-from aml_jupyter.environments.resolution import GPU_IMAGE
+from aml_jupyter.environments.resolution import GPU_IMAGE, ResolvedEnvironment
 from aml_jupyter.environments.wishes import Wishes
 from aml_jupyter.errors import RunConfigurationException
 from aml_jupyter.spec import (
@@ -82,6 +82,24 @@ def test_variables_of_the_environment_are_kept_but_v1s_example_is_not() -> None:
     environment = user_managed()
     environment.environment_variables["A"] = "1"
     assert resolve(environment).environment_variables == {"A": "1"}
+
+
+def test_variables_of_a_conda_file_are_set_unless_the_environment_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "env.yml"
+    lines = ["dependencies: [python=3.11]", "variables: {OMP_NUM_THREADS: 4, MODE: fast}", ""]
+    file.write_text("\n".join(lines))
+    environment = Environment.from_conda_specification("x", file)
+    environment.environment_variables = {"MODE": "exact"}
+    wanted = {"OMP_NUM_THREADS": "4", "MODE": "exact"}
+    assert resolve(environment).environment_variables == wanted
+    assert resolve(environment, container=True).environment_variables == wanted
+    environment.python.user_managed_dependencies = True
+    assert resolve(environment).environment_variables == {"MODE": "exact"}
+    file.write_text("dependencies: [python=3.11]\nvariables: [MODE]\n")
+    with fails("`variables:`"):
+        resolve(Environment.from_conda_specification("x", file))
 
 
 def test_a_path_may_be_relative_or_start_at_home(
@@ -252,6 +270,18 @@ def test_packages_of_v1s_sdk_are_satisfied_by_ours() -> None:
     assert "aml_jupyter stands for these" in str(resolved.facts["notes"])
 
 
+def test_what_packages_of_v1_promise_by_their_names_is_installed() -> None:
+    lines = ("azureml-dataset-runtime[pandas,fuse]~=1.61", "azureml-mlflow", "azureml-core")
+    assert recipe_of(with_packages(*lines)).pip == ("mlflow-skinny", "pandas")
+
+
+@pytest.mark.parametrize(
+    ("written", "line"), [("pip", "pip"), ("pip==21.3.1", "pip==21.3.1"), ("pip=21", "pip==21.*")]
+)
+def test_a_version_of_pip_is_kept(written: str, line: str) -> None:
+    assert recipe_of(with_packages("a", conda=[written])).pip == ("a", line)
+
+
 @pytest.mark.parametrize(
     ("written", "version"),
     [
@@ -391,6 +421,35 @@ def test_requirements_that_are_included_are_read(
     assert recipe_of(with_packages("-r requirements.txt")).pip == ("a==1",)
 
 
+def test_what_a_conda_file_names_is_looked_for_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, wheels = tmp_path / "project", tmp_path / "project" / "wheels"
+    wheels.mkdir(parents=True)
+    (wheels / "x-1-py3-none-any.whl").write_bytes(b"one")
+    (project / "setup.py").write_text("")
+    (project / "numpy").mkdir()
+    (project / "more.txt").write_text("b==2\n-c limits.txt\n")
+    (project / "limits.txt").write_text("b<3\n")
+    lines = ["-r more.txt", "-f wheels", "./wheels/x-1-py3-none-any.whl[extra]", "numpy", "-e ."]
+    lines += ["y @ file:wheels/x-1-py3-none-any.whl", "--index-url https://host/wheels"]
+    text = "dependencies:\n- python=3.11\n- pip:\n"
+    (project / "env.yml").write_text(text + "".join(f"  - '{line}'\n" for line in lines))
+    monkeypatch.chdir(project)
+    environment = Environment.from_conda_specification("x", "env.yml")
+    monkeypatch.chdir(tmp_path)
+    assert set(recipe_of(environment).pip) == {
+        "b==2",
+        f"-c {project}/limits.txt",
+        f"-f {wheels}",
+        f"{wheels}/x-1-py3-none-any.whl[extra]",
+        "numpy",
+        f"-e {project}",
+        f"y @ file://{wheels}/x-1-py3-none-any.whl",
+        "--index-url https://host/wheels",
+    }
+
+
 def test_a_link_to_a_folder_is_for_bare_processes_only(tmp_path: Path) -> None:
     (tmp_path / "setup.py").write_text("")
     environment = with_packages(f"-e {tmp_path}")
@@ -456,7 +515,9 @@ def test_in_a_container_v1s_image_is_a_plain_python() -> None:
 
 
 def test_the_targets_image_stands_for_v1s() -> None:
-    resolved = resolve(with_packages("a", python="3.9"), container=True, base_image="ours:1")
+    resolved = resolve(
+        with_packages("a", python="3.9"), container=True, options={"base_image": "ours:1"}
+    )
     assert resolved.recipe is not None
     assert (resolved.recipe.base, resolved.recipe.python) == ("ours:1", "3.9")
     assert resolved.image == f"aml-env:{resolved.recipe.key}"
@@ -472,7 +533,7 @@ def test_the_targets_image_stands_for_v1s() -> None:
         (DEFAULT_CPU_IMAGE, "3.6", f"python:{MINOR}-slim", None),
         (DEFAULT_CPU_IMAGE, ">=3.9,<3.10", "python:3.9-slim", None),
         (DEFAULT_GPU_IMAGE, "3.9", GPU_IMAGE, "3.9"),
-        (DEFAULT_GPU_IMAGE, "3.8.13", GPU_IMAGE, None),
+        (DEFAULT_GPU_IMAGE, "3.8.13", GPU_IMAGE, MINOR),
         (None, "3.12", "python:3.12-slim", None),
         ("own/image:2", "3.12", "own/image:2", "3.12"),
         ("own/image:2", "3.10.18", "own/image:2", None),
@@ -485,6 +546,20 @@ def test_the_image_and_its_python_follow_what_was_asked(
     environment.docker.base_image = image
     recipe = recipe_of(environment, container=True)
     assert (recipe.kind, recipe.base, recipe.python) == ("image", base, wanted)
+
+
+@pytest.mark.parametrize("user_managed", [True, False])
+def test_the_gpu_image_is_given_the_submitters_python(user_managed: bool) -> None:
+    environment = Environment("x")
+    environment.docker.base_image = DEFAULT_GPU_IMAGE
+    environment.python.user_managed_dependencies = user_managed
+    resolved = resolve(environment, container=True)
+    assert resolved.recipe is not None
+    assert (resolved.recipe.base, resolved.recipe.python) == (GPU_IMAGE, MINOR)
+    assert resolved.interpreter == "/opt/aml/env/bin/python"
+    assert resolved.image == f"aml-env:{resolved.recipe.key}"
+    own = resolve(environment, container=True, options={"base_image": "ours:1"})
+    assert (own.image, own.interpreter) == ("ours:1", "python")
 
 
 def test_an_image_with_its_own_python_is_taken_as_it_is() -> None:
@@ -513,6 +588,25 @@ def test_a_dockerfile_is_built_as_given() -> None:
     assert (resolved.recipe.dockerfile, resolved.recipe.base) == ("FROM y\nRUN z\n", None)
     assert resolved.image == f"aml-env:{resolved.recipe.key}"
     assert resolved.interpreter == "python"
+
+
+def test_build_arguments_that_a_dockerfile_asks_for_make_another_image() -> None:
+    text = "ARG VERSION=1\nFROM y:$VERSION\nARG API_TOKEN PLACE=here\nRUN z\n"
+    environment = Environment.from_dockerfile("x", text)
+
+    def resolved(**arguments: str) -> ResolvedEnvironment:
+        return resolve(environment, container=True, options={"build_args": arguments})
+
+    recipe = resolved(VERSION="2", PLACE="there", OTHER="x").recipe
+    assert recipe is not None
+    assert recipe.build_args == (("PLACE", "there"), ("VERSION", "2"))
+    assert resolved(VERSION="3").image != resolved(VERSION="2").image
+    assert resolved(OTHER="x").image == resolved().image
+    assert "build_secrets" in str(resolved(API_TOKEN="x").notes)
+    assert not resolved(VERSION="3").notes
+    plain = resolve(container=True, options={"build_args": {"VERSION": "3"}})
+    assert plain.recipe is not None
+    assert plain.recipe.build_args == ()
 
 
 def test_a_build_context_is_known_by_its_content(tmp_path: Path) -> None:

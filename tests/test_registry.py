@@ -290,6 +290,27 @@ def test_what_is_secret_by_name_is_not_kept_and_that_is_said(ws: Workspace) -> N
     assert b"hunter2" not in everything_below(ws.folder.root)
 
 
+def test_secrets_in_docker_arguments_and_conda_variables_are_not_kept(ws: Workspace) -> None:
+    environment = with_packages("mine", "numpy")
+    conda = environment.python.conda_dependencies
+    assert conda is not None
+    record = {**conda.as_dict(), "variables": {"DB_PASS": "hunter2", "MODE": "fast"}}
+    environment.python.conda_dependencies = CondaDependencies.from_dict(record, "here")
+    arguments = ["-e", "API_TOKEN=hunter2", "--env=DB_PASS=hunter2", "-eHF_TOKEN=hunter2"]
+    environment.docker.arguments = [*arguments, "-e", "MODE=fast"]
+    with pytest.warns(UserWarning, match="API_TOKEN in its docker arguments"):
+        environment.register(ws)
+    found = Environment.get(ws, "mine")
+    names_alone = ["-e", "API_TOKEN", "--env=DB_PASS", "-eHF_TOKEN"]
+    assert found.docker.arguments == [*names_alone, "-e", "MODE=fast"]
+    assert found.python.conda_dependencies is not None
+    assert found.python.conda_dependencies.as_dict()["variables"] == {"MODE": "fast"}
+    assert b"hunter2" not in everything_below(ws.folder.root)
+    environment.docker.arguments = ["-e", "PROXY=http://me:hunter2@proxy"]
+    with fails(UserErrorException, "docker arguments", "***"):
+        environment.register(ws)
+
+
 # --- trouble
 
 

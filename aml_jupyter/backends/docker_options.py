@@ -17,6 +17,7 @@ from .readers import amount, count_above_0, existing_file, flag, gpus, several, 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_OF_A_VARIABLE = re.compile(r"\$(\{\w+\}|\w+)")
 _ADDRESS = re.compile(r"(unix|tcp|http|https|ssh)://.+")
 _USER = re.compile(r"\d+(:\d+)?")
 _PORTS = re.compile(r"((\d+\.\d+\.\d+\.\d+|localhost):)?(\d*:)?\d+(/(tcp|udp|sctp))?")
@@ -128,6 +129,17 @@ def _labels(value: object) -> dict[str, str]:
 
 def _named_texts(value: object) -> dict[str, str]:
     return {name: str("" if each is None else each) for name, each in _pairs(value)}
+
+
+def _secrets(value: object) -> dict[str, str]:
+    """Where secrets are; the secrets themselves would be kept with each run."""
+    read = _named_texts(value)
+    if not all(map(_NAME.fullmatch, read)):
+        raise ValueError("write name: /path/to/file, or name: $VARIABLE")
+    return {
+        name: place if _OF_A_VARIABLE.fullmatch(place) else existing_file(place)
+        for name, place in read.items()
+    }
 
 
 def _ulimits(value: object) -> dict[str, list[int]]:
@@ -261,6 +273,11 @@ SETTINGS: Mapping[str, Setting] = {
     ),
     "build_network": Setting("The network that images are built in.", _network, "host"),
     "build_args": Setting("Build arguments for images.", _named_texts, "{VERSION: '1.2'}"),
+    "build_secrets": Setting(
+        "What a Dockerfile may see by RUN --mount=type=secret,id=NAME: files, or your variables.",
+        _secrets,
+        "{token: $TOKEN}",
+    ),
     "conda_from_pypi": Setting(
         "Whether PyPI may serve conda packages where no channel can be reached.", flag, "true"
     ),

@@ -73,12 +73,16 @@ class Builder:
         shelf = self._shelf
         if not shelf.read("ready"):
             return False
+        if cache.must_pull(self._recipe, self._order["options"]):
+            self._why += ["the target's setting pull is `always`"]
+            return False
         self._tell(0, 0, "looking over the cached environment")
         deep = bool(shelf.read("damaged").get("deep"))
         problems = cache.check(shelf.key, deep=deep, options=self._order["options"])
         if problems:
             self._is_mending = True
-            self._why += [f"the cached environment was damaged: {text}" for text in problems[:5]]
+            what = "" if self._recipe.kind == IMAGE else "the cached environment was damaged: "
+            self._why += [f"{what}{text}" for text in problems[:5]]
             return False
         self._say(f"Environment {shelf.key} was looked over; all files are there.")
         shelf.write("ready", {**shelf.read("ready"), "attempt": self._order["attempt"]})
@@ -143,6 +147,8 @@ class Builder:
         sealed = damage.seal(shelf.env, made.interpreter) if recipe.kind != IMAGE else {}
         seconds = time.time() - self._begun
         facts = dict(made.facts)
+        if recipe.kind == IMAGE:
+            self._remember_engine(facts)
         record = {
             "attempt": self._order["attempt"],
             "name": self._order["name"],
@@ -163,6 +169,13 @@ class Builder:
         shelf.write("ready", record)
         # Those who wait go on already; the size is for lists.
         shelf.write("size", {"size": self._size(made)})
+
+    def _remember_engine(self, facts: dict[str, object]) -> None:
+        """Keep what there is on this engine apart from what others have under the same key."""
+        seen = {"image": facts.get("image"), "bases": facts.pop("bases")}
+        self._shelf.write(
+            "engines", {**self._shelf.read("engines"), str(facts.pop("engine")): seen}
+        )
 
     def _size(self, made: Made) -> int:
         if self._recipe.kind == IMAGE:

@@ -31,6 +31,7 @@ OTHER = "other"
 """What can go wrong: the solver refuses, no channel answers, there is no such channel, it wants a
 password, a match spec makes no sense, and the rest."""
 
+_NO_CHANNEL = 3  # the exit status when none can be reached, for image_build.sh
 _CONNECT_SECONDS = 10.0
 _RETRIES = 2
 
@@ -72,9 +73,12 @@ def main(request_path: str, answer_path: str) -> None:
     aside = Path(f"{answer_path}.aside")
     aside.write_text(json.dumps(asdict(answer)), encoding="utf-8")
     aside.rename(answer_path)
+    if answer.problem:
+        print(answer.said)
     sys.stdout.flush()
     # Threads of py-rattler may still run, and they do not survive the interpreter's end.
-    os._exit(1 if answer.problem else 0)
+    is_alone = answer.problem == UNREACHABLE and set(work.unreached) >= set(request.channels)
+    os._exit(_NO_CHANNEL if is_alone else bool(answer.problem))
 
 
 class _Trouble(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -87,13 +88,18 @@ def find(
     variables: Mapping[str, str] | None = None,
     *,
     is_use: bool = False,
+    is_pulled: bool = False,
 ) -> Built | None:
     """The environment of this recipe if it stands ready and undamaged; takes milliseconds.
 
     One that nobody has looked over for a day is not found: beginning its build looks it over,
     and builds only what is damaged. Images are asked of the engine that ``options`` name, or
     the submitter's ``variables``. With ``is_use`` the time is noted as that of its last use.
+    Where the target's setting ``pull`` is ``always`` none is found but with ``is_pulled``, which
+    says that its build has ended just now.
     """
+    if must_pull(recipe, options or {}) and not is_pulled:
+        return None
     shelf = Shelf.of(recipe.key)
     built = _built(shelf)
     if built is None or not _is_trusted(built, shelf):
@@ -105,6 +111,11 @@ def find(
     return built
 
 
+def must_pull(recipe: Recipe, options: Mapping[str, object]) -> bool:
+    """Whether the registry has to be asked for what the image begins from, each time."""
+    return recipe.kind == IMAGE and options.get("pull") == "always"
+
+
 def quick_problems(
     built: Built, options: Mapping[str, object], variables: Mapping[str, str] | None = None
 ) -> list[str]:
@@ -112,8 +123,8 @@ def quick_problems(
     if built.kind == IMAGE:
         from . import image_store
 
-        is_there = image_store.exists(built, options, variables)
-        return [] if is_there else [f"the engine does not have its image {built.image}"]
+        seen = Shelf(built.folder).read("engines")
+        return image_store.problems(built, seen, options, variables)
     sealed = Shelf(built.folder).read("ready").get("seal")
     return damage.quick_problems(built.folder / "env", built.interpreter, sealed or {})
 
@@ -161,19 +172,31 @@ def remove(key: str) -> int:
     if not shelf.folder.is_dir():
         return 0
     built = _built(shelf)
-    with shelf.door():
-        lock = shelf.take()
-        if lock is None:
-            raise ServiceException(
-                f"Environment {key} is being built now.",
-                "Wait for the build or cancel the runs that wait for it, then try again.",
-            )
+    with contextlib.ExitStack() as inside:
         try:
-            shelf.clear()
-            shutil.rmtree(shelf.folder, ignore_errors=True)
-        finally:
-            os.close(lock)
+            inside.enter_context(shelf.door())
+        except FileNotFoundError:
+            return 0  # somebody else was faster
+        away = _taken_away(shelf)
+    # With the door shut, those who begin a build would wait for as long as this takes. Others are
+    # of removals that were cut short.
+    for each in away.parent.glob(f"{away.name.partition('-')[0]}-*"):
+        shutil.rmtree(each, ignore_errors=True)
     return built.size if built else 0
+
+
+def _taken_away(shelf: Shelf) -> Path:
+    lock = shelf.take_unless_building()
+    if lock is None:
+        raise ServiceException(
+            f"Environment {shelf.key} is being built now.",
+            "Wait for the build or cancel the runs that wait for it, then try again.",
+        )
+    try:
+        shutil.rmtree(shelf.scratch, ignore_errors=True)
+        return shelf.move_away()
+    finally:
+        os.close(lock)
 
 
 class Build:
@@ -190,6 +213,7 @@ class Build:
         self._wanted_by = wanted_by
         self._attempt = ""
         self._replaced = False
+        self.is_joined = False  # begun by others, who may have an engine of their own
         self._trouble: BuildError | None = None
 
     @classmethod
@@ -230,6 +254,8 @@ class Build:
             self._replaced = True
             self._join_or_start(again=True)
             state = self._look()
+        if state is None:
+            self._clean_up()
         return state or BuildState(FAILED, error=_ended_by_others(), why=self._why())
 
     def read_log(self, offset: int = 0, limit: int = 1 << 20) -> bytes:
@@ -252,39 +278,55 @@ class Build:
         is_building = self._shelf.is_building
         failed = self._shelf.read("failed")
         told = self._shelf.read("state")
-        # A later attempt that others began counts for those who still wait, too.
-        latest = None if is_building else told.get("attempt")
-        if failed and failed.get("attempt") in (self._attempt, latest):
-            return BuildState(FAILED, error=_error(failed), why=self._why())
         built = _built(self._shelf)
-        if built is not None and (built.attempt == self._attempt or not is_building):
-            return BuildState(READY, built=built, why=self._why())
+        # A later attempt that others began counts for those who still wait, too, but takes nothing
+        # back: it may be for another engine.
+        latest = None if is_building else told.get("attempt")
+        for attempt in filter(None, (self._attempt, latest)):
+            if built is not None and built.attempt == attempt:
+                return BuildState(READY, built=built, why=self._why())
+            if failed.get("attempt") == attempt:
+                return BuildState(FAILED, error=_error(failed), why=self._why())
         if not is_building:
             return None
         done, total = int(told.get("done") or 0), int(told.get("total") or 0)
         phase = BUILDING if told.get("spoken") else WAITING
         return BuildState(phase, done, total, str(told.get("text") or ""), why=self._why())
 
+    def _clean_up(self) -> None:
+        """Remove what a killed builder kept for itself: there are passwords among it."""
+        if not self._shelf.scratch.exists():
+            return
+        lock = self._shelf.take_unless_building()
+        if lock is not None:
+            try:
+                end_leftovers(self._shelf)
+                shutil.rmtree(self._shelf.scratch, ignore_errors=True)
+            finally:
+                os.close(lock)
+
     def _why(self) -> tuple[str, ...]:
         return tuple(map(str, self._shelf.read("state").get("why") or ()))
 
     def _join_or_start(self, again: bool = False) -> None:
         try:
-            self._enter(self._shelf.make(), again)
+            with contextlib.ExitStack() as inside:
+                _enter(self._shelf, inside)
+                self._take_part(self._shelf, again)
         except OSError as error:
             self._trouble = of_system(error, self._shelf.folder)
 
-    def _enter(self, shelf: Shelf, again: bool) -> None:
-        with shelf.door():
-            (shelf.wanted / _mark(self._wanted_by)).touch(mode=0o600)
-            lock = _take_or_join(shelf)
-            if lock is None:
-                self._attempt = str(shelf.read("state").get("attempt") or "")
-                return
-            try:
-                self._start(lock, again)
-            finally:
-                os.close(lock)
+    def _take_part(self, shelf: Shelf, again: bool) -> None:
+        (shelf.wanted / _mark(self._wanted_by)).touch(mode=0o600)
+        lock = _take_or_join(shelf)
+        self.is_joined = lock is None
+        if lock is None:
+            self._attempt = str(shelf.read("state").get("attempt") or "")
+            return
+        try:
+            self._start(lock, again)
+        finally:
+            os.close(lock)
 
     def _start(self, lock: int, again: bool) -> None:
         """Start the builder, which holds the lock from its first moment: it inherits it."""
@@ -308,20 +350,32 @@ def leave(key: str, wanted_by: str) -> None:
     shelf = Shelf.of(_checked(key))
     if not shelf.folder.is_dir():
         return
-    with shelf.door():
-        (shelf.wanted / _mark(wanted_by)).unlink(missing_ok=True)
-        if any(shelf.wanted.iterdir()) or not shelf.is_building or shelf.read("ready"):
+    with contextlib.ExitStack() as inside:
+        try:
+            inside.enter_context(shelf.door())
+        except FileNotFoundError:
             return
-        builder = shelf.read("builder")
-        for number, seconds in ((signal.SIGTERM, _TERM_SECONDS), (signal.SIGKILL, _SETTLE_SECONDS)):
-            end_group(builder, number)
-            if shelf.wait_until_free(seconds):
-                break
-        end_leftovers(shelf)
-        # It may have come to its end in the last moment, and have been found since.
-        if not shelf.read("ready"):
-            shelf.clear()
-            shelf.drop("state", "builder")
+        (shelf.wanted / _mark(wanted_by)).unlink(missing_ok=True)
+        if not any(shelf.wanted.iterdir()) and shelf.is_building and not _has_ended_well(shelf):
+            _end_build(shelf)
+
+
+def _end_build(shelf: Shelf) -> None:
+    builder = shelf.read("builder")
+    for number, seconds in ((signal.SIGTERM, _TERM_SECONDS), (signal.SIGKILL, _SETTLE_SECONDS)):
+        end_group(builder, number)
+        if shelf.wait_until_free(seconds):
+            break
+    end_leftovers(shelf)
+    # It may have come to its end in the last moment, and have been found since.
+    if not _has_ended_well(shelf):
+        shelf.clear()
+        shelf.drop("state", "builder")
+
+
+def _has_ended_well(shelf: Shelf) -> bool:
+    ready = shelf.read("ready")
+    return bool(ready) and ready.get("attempt") == shelf.read("state").get("attempt")
 
 
 def end_group(builder: Mapping[str, object], number: int) -> None:
@@ -351,6 +405,17 @@ def end_leftovers(shelf: Shelf) -> None:
     until = time.monotonic() + _SETTLE_SECONDS
     while any(process.started_at(pid) is not None for pid in left) and time.monotonic() < until:
         time.sleep(0.01)
+
+
+def _enter(shelf: Shelf, inside: contextlib.ExitStack) -> None:
+    """Go in at the door, and make the folder anew as often as it is removed meanwhile."""
+    while True:
+        try:
+            inside.enter_context(shelf.make().door())
+        except FileNotFoundError:
+            continue
+        shelf.make()  # whoever else makes it may not be done
+        return
 
 
 def _take_or_join(shelf: Shelf) -> int | None:

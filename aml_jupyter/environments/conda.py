@@ -44,7 +44,7 @@ def make(recipe: Recipe, site: Site) -> Made:
     except NoChannel as error:
         return _from_pypi(recipe, site, error)
     interpreter = str(site.target / "bin" / "python")
-    venv.install(recipe.pip, interpreter, equipped)
+    notes += venv.install(recipe.pip, interpreter, equipped)
     records = _records(site.target)
     facts = {
         "tool": tool.name,
@@ -59,7 +59,7 @@ def make(recipe: Recipe, site: Site) -> Made:
 
 def _install(recipe: Recipe, tool: Tool) -> list[str]:
     """Install with the Python asked for, or the nearest newer that a channel has; what to note."""
-    if any(name_of(spec) == "python" for spec in recipe.conda):
+    if names_python(recipe):
         tool.install(recipe.conda)
         return []
     asked, *others = pythons(recipe.python)
@@ -86,6 +86,11 @@ def _with_first(others: Sequence[str], recipe: Recipe, tool: Tool) -> str | None
         else:
             return python
     return None
+
+
+def names_python(recipe: Recipe) -> bool:
+    """Whether the conda packages say themselves which Python is to be."""
+    return any(name_of(spec) == "python" for spec in recipe.conda)
 
 
 def pythons(asked: str | None) -> Iterator[str]:

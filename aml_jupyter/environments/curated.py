@@ -16,7 +16,7 @@ from aml_jupyter.spec import (
     CondaDependencies,
     Environment,
 )
-from aml_jupyter.spec.frameworks import framework_packages
+from aml_jupyter.spec.frameworks import TORCH_FOR_CPU, framework_packages
 
 PREFIX = "AzureML-"
 """What these names start with; no environment of a user's own may."""
@@ -140,6 +140,8 @@ def _find(name: str) -> tuple[str, _Set] | None:
 def _packages(name: str, word: str, chosen: _Set, gpu: bool) -> tuple[list[str], list[str]]:
     """The requirements and the notes."""
     packages = ["azureml-defaults"]
+    if "pytorch" in chosen.frameworks and not gpu:
+        packages.append(TORCH_FOR_CPU)
     notes = [chosen.note] if chosen.note else []
     for framework in chosen.frameworks:
         version = _version(name, word) if framework == _OTHER_WORDS.get(word, word) else None

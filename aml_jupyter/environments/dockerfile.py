@@ -102,6 +102,12 @@ def images_used(text: str, arguments: Mapping[str, str]) -> list[str]:
     return found
 
 
+def arguments_of(text: str) -> set[str]:
+    """The names of the build arguments that a Dockerfile asks for, in any of its stages."""
+    lines = [each.flat for each in instructions(text) if each.word == "ARG"]
+    return {word.partition("=")[0] for line in lines for word in line.split()[1:]}
+
+
 def _value(found: re.Match[str], values: Mapping[str, str]) -> str:
     return values.get(found[1] or found[3]) or found[2] or ""
 

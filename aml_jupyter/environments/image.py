@@ -24,12 +24,15 @@ from . import dockerfile, image_context, image_faults
 from .image_builders import BuildFailed, Order, build
 from .image_pull import present
 from .image_store import (
+    BASE,
     BASE_LABEL,
     KEY_LABEL,
+    MADE,
     Image,
-    exists,
+    forget,
     image_of_file,
     inspect,
+    name_of_base,
     read,
     remove,
     size,
@@ -39,8 +42,12 @@ from .making import BuildError, Made, Site
 from .recipe import Recipe
 from .venv import uv
 
-__all__ = ["exists", "make", "remove", "size", "tag_of"]
+__all__ = ["make", "remove", "size", "tag_of"]
 
+ENGINE, BASES = "engine", "bases"
+"""Among the facts of what was made: where the image is, and the ids of what it was made from."""
+
+_FROM_LABEL = "aml.from"
 _LIKE_LABEL = "aml.like"
 _PIP_LABEL = "aml.pip"
 _DEPTH_LABEL = "aml.depth"
@@ -68,16 +75,21 @@ def make(recipe: Recipe, site: Site) -> Made:
         search = BuildCommandSearch(site.variables)
         engine = connect(address)
         base = _Base(engine, recipe, site, search).found()
-        if recipe.pip or recipe.conda or recipe.python:
-            return _Packages(engine, recipe, site, base, search).made()
-        return _as_it_is(engine, base)
+        if recipe.adds_packages:
+            made = _Packages(engine, recipe, site, base, search).made()
+        else:
+            made = _as_it_is(engine, base)
+        bases = _starts_of(base) if recipe.dockerfile is not None else {}
+        bases |= {base.name: base.id} if base.name != made.image else {}
+        facts = {**made.facts, ENGINE: address.url, BASES: bases}
+        return replace(made, facts=facts)
     except EngineError as error:
         raise BuildError(error.message, error.hint) from error
 
 
 def tag_of(recipe: Recipe) -> str:
     """The name of the image that is made for a recipe: ``aml-env:`` and its key."""
-    return f"aml-env:{recipe.key}"
+    return f"{MADE}:{recipe.key}"
 
 
 class _Base:
@@ -105,30 +117,54 @@ class _Base:
     def _of_dockerfile(self, text: str) -> Image:
         """The image that the Dockerfile makes; one that was made from the same is taken."""
         tag = tag_of(self._recipe)
-        ready = inspect(self._engine, tag)
-        if ready is not None:
-            self._site.say(f"The engine has the Dockerfile's image {tag} already.")
-            return ready
         arguments = {**_build_arguments(self._site), **dict(self._recipe.build_args)}
-        if self._site.secrets.get("registry"):
-            for name in dockerfile.images_used(text, arguments):
-                present(self._engine, name, self._site, _platform(self._recipe))
+        names = dockerfile.images_used(text, arguments)
+        ready = inspect(self._engine, tag)
+        must_pull = self._site.options.get("pull") == "always"
+        if ready is not None and not must_pull and self._is_of(ready, self._there(names)):
+            return ready
+        command = _build_command(self._search, self._engine, self._site)
+        # BuildKit keeps to itself what it pulls, and has no password of ours to pull it with.
+        pulls = command is None or must_pull or bool(self._site.secrets.get("registry"))
+        starts = self._pulled(names) if pulls else self._there(names)
+        if ready is not None and self._is_of(ready, starts):
+            return ready
         path = self._site.scratch / "Dockerfile"
         path.write_text(self._trusting(text), encoding="utf-8")
         order = Order(
             tag,
             self._folder(),
             path,
-            labels={KEY_LABEL: self._recipe.key},
+            labels={KEY_LABEL: self._recipe.key, _FROM_LABEL: json.dumps(starts)},
             arguments=arguments,
+            secrets=_build_secrets(self._site, command),
             platform=_platform(self._recipe),
         )
-        command = _build_command(self._search, self._engine, self._site)
         try:
             build(order, self._engine, self._site, command)
         except BuildFailed as error:
             raise image_faults.of_step(error, text) from error
-        return _there(self._engine, tag)
+        return _in_place_of(ready, self._engine, tag)
+
+    def _is_of(self, ready: Image, starts: Mapping[str, str]) -> bool:
+        """Whether an image that is there was made from these; those not known then may be it."""
+        before = _starts_of(ready)
+        moved = [name for name, now in starts.items() if before.get(name, now) != now]
+        for name in moved:
+            self._site.say(f"{name} is another image than when {ready.name} was made from it.")
+        if not moved:
+            self._site.say(f"The engine has the Dockerfile's image {ready.name} already.")
+        return not moved
+
+    def _there(self, names: Sequence[str]) -> dict[str, str]:
+        """The ids of those images that the engine has."""
+        found = [inspect(self._engine, name) for name in names]
+        return {image.name: image.id for image in found if image is not None}
+
+    def _pulled(self, names: Sequence[str]) -> dict[str, str]:
+        platform = _platform(self._recipe)
+        found = [present(self._engine, name, self._site, platform) for name in names]
+        return {image.name: image.id for image in found}
 
     def _trusting(self, text: str) -> str:
         """The Dockerfile; with the company's certificates where the target has them."""
@@ -178,7 +214,7 @@ class _Packages:
         ready = inspect(self._engine, tag)
         if ready is None or ready.labels.get(BASE_LABEL) != self._base.id:
             told = _lock_told(self._build(tag))
-            ready = _there(self._engine, tag)
+            ready = _in_place_of(ready, self._engine, tag)
         else:
             self._site.say(f"The engine has {tag} already.")
         lock = told or read(self._engine, ready, dockerfile.LOCK)
@@ -277,10 +313,10 @@ class _Packages:
         """A name that a Dockerfile can begin from: builders take an id for a registry's name."""
         if not re.fullmatch(r"(sha256:)?[0-9a-f]{8,64}", image.name):
             return image.name
-        repository, tag = "aml-base", image.id.rpartition(":")[2][:20]
+        name = name_of_base(image.id)
         with self._engine.errors(f"The image {image.name} cannot be named"):
-            self._engine.client.api.tag(image.id, repository, tag)
-        return f"{repository}:{tag}"
+            self._engine.client.api.tag(image.id, BASE, name.partition(":")[2])
+        return name
 
     def _image_of_uv(self) -> str:
         """An image with our own uv, handed to the engine once; empty when it is for other images.
@@ -330,6 +366,19 @@ def _said_by(engine: Engine, image: Image, interpreter: str) -> bytes:
     return said
 
 
+def _starts_of(image: Image) -> dict[str, str]:
+    """The ids of the images that a Dockerfile's was made from, as far as the engine had them."""
+    return dict(json.loads(image.labels.get(_FROM_LABEL) or "{}"))
+
+
+def _in_place_of(old: Image | None, engine: Engine, tag: str) -> Image:
+    """What has the name now; the image that had it goes, which nobody would find any more."""
+    made = _there(engine, tag)
+    if old is not None and old.id != made.id and len(old.attrs.get("RepoTags") or ()) <= 1:
+        forget(engine, old.id)
+    return made
+
+
 def _there(engine: Engine, name: str) -> Image:
     found = inspect(engine, name)
     if found is None:
@@ -356,6 +405,32 @@ def _build_command(search: BuildCommandSearch, engine: Engine, site: Site) -> Bu
 def _build_arguments(site: Site) -> dict[str, str]:
     given = site.options.get("build_args")
     return {str(k): str(v) for k, v in given.items()} if isinstance(given, Mapping) else {}
+
+
+def _build_secrets(site: Site, command: BuildCommand | None) -> dict[str, Path]:
+    """The files that the target lets a Dockerfile see while it is built."""
+    given = site.options.get("build_secrets")
+    if not isinstance(given, Mapping) or not given:
+        return {}
+    if command is None:
+        raise BuildError(
+            f"The build has secrets ({', '.join(map(str, given))}), which only BuildKit can keep.",
+            "Install Docker's buildx (Debian and Ubuntu: `apt install docker-buildx`), or take "
+            "build_secrets out of the target.",
+        )
+    return {str(name): _secret_file(str(name), str(place), site) for name, place in given.items()}
+
+
+def _secret_file(name: str, place: str, site: Site) -> Path:
+    variable = place.strip("${}") if place.startswith("$") else ""
+    if variable in site.variables:
+        return site.private_file(f"build-secret-{name}", site.variables[variable])
+    if variable or not Path(place).is_file():
+        raise BuildError(
+            f"The build secret {name} is not there: there is no {place}.",
+            "Correct build_secrets of the target: a file, or $NAME for a variable of yours.",
+        )
+    return Path(place)
 
 
 def _depth(labels: Mapping[str, Any]) -> int:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the environment of a run inside an image that is being built; its argument is a folder
 # that outlives the build, if there is one. Any POSIX shell has to understand this, in any image.
-# image_faults.py reads the line that begins with "aml: refused".
+# image_faults.py reads the lines that begin with "aml: refused" and "aml: solving".
 set -eu
 umask 022
 
@@ -11,6 +11,15 @@ environment=/opt/aml/env
 cache=${1:-}
 netrc=/run/secrets/aml-netrc
 no_network='sending request|dns error|failed to (fetch|download)|client error'
+torch_index=https://download.pytorch.org/whl/cpu
+# What conda_tools.py knows by heart, too: how solvers say that they refuse, and that they are alone.
+refusals='No candidates were found|cannot be installed|not installable|nothing provides'
+refusals="$refusals|does not exist|conflicts? with|PackagesNotFoundError|UnsatisfiableError|^ *- "
+no_channel='Could not resolve|Name or service not known|NameResolution|Failed to connect'
+no_channel="$no_channel|Connection (refused|reset|failed|timed out|error)|Timeout was reached"
+no_channel="$no_channel|timed out|CondaHTTPError|HTTP (000|403|407|5[0-9][0-9])|Max retries exceeded"
+no_channel="$no_channel|Network is unreachable|[Dd]ownload error|Couldn't connect"
+about_python='(^|[^[:alnum:]_.-])python([^[:alnum:]_-]|-[0-9]|$)'
 
 say() { echo "aml: $*"; }
 
@@ -101,26 +110,72 @@ make_conda_environment() {
     if [ -d "$environment/conda-meta" ]; then return; fi
     export CONDA_CHANNEL_PRIORITY=strict CONDA_PKGS_DIRS="${cache:-$work}/conda"
     export RATTLER_CACHE_DIR="${cache:-$work}/rattler" MAMBA_ROOT_PREFIX="$work/mamba"
-    for tool in micromamba mamba conda /opt/conda/bin/conda /opt/miniconda/bin/conda; do
-        if command -v "$tool" >/dev/null 2>&1; then
-            say "conda packages by $tool"
-            if xargs "$tool" create --yes --prefix "$environment" <"$packages/conda/arguments"; then
-                return
-            fi
-            take_from_pypi "$tool failed" || refuse "conda"
+    if ! find_conda; then
+        take_from_pypi "py-rattler, which solves for conda, cannot be had" || refuse "no conda"
+        return
+    fi
+    # Each is for one Python: the one asked for, then the next that a channel may have.
+    for try in "$packages"/conda/tries/*; do
+        rm -rf "$environment" "$work/done"
+        say "solving $(cat "$try/python")"
+        { if solve "$try" 2>&1; then : >"$work/done"; fi; } | tee "$work/said"
+        if [ -e "$work/done" ]; then
+            note_python "$try"
+            return
+        fi
+        if is_unreachable; then
+            take_from_pypi "no conda channel can be reached" || refuse "no channel"
+            return
+        fi
+        if ! grep -E "$refusals" "$work/said" | grep -qE "$about_python"; then refuse "conda"; fi
+        if [ ! -e "$work/refused" ]; then cp "$work/said" "$work/refused"; fi
+    done
+    say "solving failed with every Python; what was said first:"
+    cat "$work/refused"
+    refuse "conda"
+}
+
+find_conda() {
+    for conda in micromamba mamba conda /opt/conda/bin/conda /opt/miniconda/bin/conda; do
+        if command -v "$conda" >/dev/null 2>&1; then
+            say "conda packages by $conda"
             return
         fi
     done
-    if solve_by_rattler; then return; fi
-    take_from_pypi "no conda channel can be reached" || refuse "conda"
+    conda=
+    say "conda packages by py-rattler, since there is no conda in this image"
+    "$uv" venv --quiet --python '>=3.10' "$work/solver" &&
+        "$uv" pip install --quiet --python "$work/solver/bin/python" py-rattler
 }
 
-solve_by_rattler() {
-    say "conda packages by py-rattler, since there is no conda in this image"
-    "$uv" venv --quiet --python '>=3.10' "$work/solver" || return 1
-    "$uv" pip install --quiet --python "$work/solver/bin/python" py-rattler || return 1
-    "$work/solver/bin/python" "$stage/tools/by_rattler.py" "$packages/conda/request.json" \
-        "$work/answer"
+solve() {
+    if [ -n "$conda" ]; then
+        xargs "$conda" create --yes --prefix "$environment" <"$1/arguments"
+        return
+    fi
+    status=0
+    "$work/solver/bin/python" "$stage/tools/by_rattler.py" "$1/request.json" "$work/answer" ||
+        status=$?
+    # 3 is its word for channels of which none can be reached.
+    if [ "$status" = 3 ]; then : >"$work/unreachable"; fi
+    return "$status"
+}
+
+is_unreachable() {
+    if [ -z "$conda" ]; then
+        [ -e "$work/unreachable" ]
+    elif grep -qE "$refusals" "$work/said"; then
+        return 1 # some channel did answer
+    else
+        grep -qE "$no_channel" "$work/said"
+    fi
+}
+
+note_python() {
+    for first in "$packages"/conda/tries/*; do break; done
+    if [ "$1" != "$first" ]; then
+        note "No channel has $(cat "$first/python"); $(cat "$1/python") was taken instead."
+    fi
 }
 
 take_from_pypi() {
@@ -146,6 +201,12 @@ install_packages() {
     if [ -n "$cache" ] && grep -qiE "$no_network" "$work/said"; then
         say "the package index cannot be reached; trying with what was downloaded before"
         if install --offline; then return; fi
+    fi
+    if [ -n "${aml_torch_note:-}" ] && grep -qF "$torch_index" "$work/said"; then
+        note "$aml_torch_note"
+        grep -vF "$torch_index" "$requirements" >"$work/without-torch.txt"
+        requirements=$work/without-torch.txt
+        if install $aml_upgrade; then return; fi
     fi
     refuse "packages"
 }

@@ -150,13 +150,19 @@ def _by_buildkit(order: Order, site: Site, command: BuildCommand, narrator: Narr
     words += ["--network", str(network)] if network else []
     words += ["--platform", order.platform] if order.platform else []
     words += _pairs("--label", order.labels)
-    words += _pairs("--build-arg", order.arguments)
-    # The values may hold passwords; the command takes them from its variables.
-    words += [word for name in proxies(site) for word in ("--build-arg", name)]
+    # The values may hold passwords; the command takes them from its variables, unless it has
+    # others of that name for itself.
+    own = {**site.variables, **command.variables}
+    hidden = {name: text for name, text in order.arguments.items() if name not in own}
+    shown = {name: text for name, text in order.arguments.items() if name in own}
+    words += _pairs("--build-arg", shown)
+    names = [*hidden, *(name for name in proxies(site) if name not in shown)]
+    words += [word for name in names for word in ("--build-arg", name)]
     for name, path in order.secrets.items():
         words += ["--secret", f"id={name},src={path}"]
     try:
-        site.run([*words, os.fspath(order.folder)], command.variables, on_line=narrator.hear)
+        variables = {**hidden, **command.variables}
+        site.run([*words, os.fspath(order.folder)], variables, on_line=narrator.hear)
     except BuildError as error:
         failure = narrator.failure()
         raise (failure if failure.said else BuildFailed("", error.said)) from error
@@ -199,7 +205,7 @@ def _asked_of(engine: Engine, order: Order, site: Site) -> Iterator[Iterator[Map
                 dockerfile=name,
                 tag=order.tag,
                 labels=dict(order.labels),
-                buildargs={**order.arguments, **proxies(site)},
+                buildargs={**proxies(site), **order.arguments},
                 network_mode=str(network) if network else None,
                 platform=order.platform or None,
                 rm=True,

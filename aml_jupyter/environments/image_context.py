@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from aml_jupyter.spec.frameworks import TORCH_FOR_CPU
+
 from . import dockerfile, uv_settings
-from .conda_names import NotOnPyPI, name_of, on_pypi
+from .conda_names import NotOnPyPI, on_pypi
 from .making import BuildError, Site
 from .recipe import Recipe
-from .venv import requirement_name, split
+from .venv import TORCH_NOTE, requirement_name, split
 
 PACKAGES, TOOLS = "packages", "tools"
 SETTINGS, NETRC, CERTIFICATES = "aml-settings", "aml-netrc", "aml-ca"
@@ -30,6 +32,8 @@ _SETTINGS_OF_UV = re.compile(
     r"|PYTHON_INSTALL_MIRROR|PYPY_INSTALL_MIRROR|PYTHON_DOWNLOADS|TORCH_BACKEND)"
 )
 _HAS_CREDENTIALS = re.compile(r"://[^/\s@]+@|^UV_INDEX_\w+_PASSWORD$")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
+_OF_THE_IMAGE = {"HOME", "PATH"}  # which build.sh needs as they are
 _PLACE_OPTION = re.compile(r"(--find-links|-f|--index-url|-i|--extra-index-url)(?:\s+|=)(\S.*)")
 _PLACE = re.compile(
     r"(?P<name>[\w.-]+(?:\[[^\]]*\])?\s*@\s*)?(?P<path>(?:file://)?/[^;#\s]+)(?P<rest>.*)"
@@ -67,6 +71,7 @@ def write(recipe: Recipe, site: Site, *, by_buildkit: bool) -> Context:
     files = _Files(packages / "files", {requirement_name(line) for line in lines})
     staged = tuple(map(files.staged, lines))
     settings = _settings(variables, files, flags, recipe.pip)
+    named = _named(recipe.pip, variables)
     (packages / "requirements.txt").write_text(_lines(staged), encoding="utf-8")
     (packages / "pythons").write_text(_lines(pythons(recipe.python)), encoding="utf-8")
     if recipe.conda:
@@ -75,9 +80,9 @@ def write(recipe: Recipe, site: Site, *, by_buildkit: bool) -> Context:
     secrets = {NETRC: os.path.expanduser(netrc), CERTIFICATES: variables.get("SSL_CERT_FILE")}
     there = {name: Path(path) for name, path in secrets.items() if path and os.path.isfile(path)}
     if by_buildkit:
-        there[SETTINGS] = site.private_file("image-settings", _exports(settings))
+        there[SETTINGS] = site.private_file("image-settings", _exports({**settings, **named}))
     else:
-        _refuse_credentials(settings, site)
+        _refuse_credentials(settings, named, site)
         (packages / "settings").write_text(_exports(settings), encoding="utf-8")
         if CERTIFICATES in there:
             shutil.copyfile(there[CERTIFICATES], packages / "ca.pem")
@@ -129,9 +134,17 @@ def _settings(
     if any(staged):
         found["UV_FIND_LINKS"] = ",".join(filter(None, staged))
     found["aml_flags"] = " ".join(flags)
+    if TORCH_FOR_CPU in lines:
+        found["aml_torch_note"] = TORCH_NOTE
     # With versions that are exact already, only those that are named may come.
     found["aml_upgrade"] = "" if "--no-deps" in flags else "--upgrade"
     return found
+
+
+def _named(lines: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables that requirements name, as ``https://me:${TOKEN}@host``; uv fills them in."""
+    names = {name for line in lines for name in _VARIABLE.findall(line)} - _OF_THE_IMAGE
+    return {name: variables[name] for name in sorted(names) if name in variables}
 
 
 def _exports(settings: Mapping[str, str]) -> str:
@@ -143,8 +156,13 @@ def _lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _refuse_credentials(settings: Mapping[str, str], site: Site) -> None:
-    named = [name for name, text in settings.items() if _HAS_CREDENTIALS.search(text)]
+def _refuse_credentials(
+    settings: Mapping[str, str], variables: Mapping[str, str], site: Site
+) -> None:
+    named = [
+        *variables,
+        *(name for name, text in settings.items() if _HAS_CREDENTIALS.search(text)),
+    ]
     named += [name for name in settings if _HAS_CREDENTIALS.search(name)]
     if site.secrets.get("netrc"):
         named.append("the environment's package indexes")
@@ -159,8 +177,7 @@ def _refuse_credentials(settings: Mapping[str, str], site: Site) -> None:
 
 def _write_conda(packages: Path, recipe: Recipe, site: Site, files: _Files) -> None:
     """What is asked of a conda in the image; of py-rattler where there is none; then of PyPI."""
-    from .by_rattler import Request
-    from .conda import pythons
+    from .conda import names_python, pythons
     from .conda_settings import CondaSettings
 
     if site.secrets.get("channels"):
@@ -171,16 +188,11 @@ def _write_conda(packages: Path, recipe: Recipe, site: Site, files: _Files) -> N
         )
     folder = packages / "conda"
     folder.mkdir()
-    named = any(name_of(spec) == "python" for spec in recipe.conda)
-    specs = [*([] if named else [next(pythons(recipe.python))]), *recipe.conda]
     urls = CondaSettings.read(site.variables).urls(recipe.channels)
     channels = [_channel(url, files) for url in urls]
-    words = ["--override-channels", *specs]
-    words += [word for channel in channels for word in ("--channel", channel)]
-    # xargs reads it, and knows these quotes.
-    (folder / "arguments").write_text(_lines(f'"{word}"' for word in words), encoding="utf-8")
-    request = asdict(Request(dockerfile.ENVIRONMENT, tuple(specs), tuple(channels)))
-    (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    for number, python in enumerate([""] if names_python(recipe) else pythons(recipe.python)):
+        specs = [*filter(None, [python]), *recipe.conda]
+        _write_try(folder / "tries" / f"{number:02}", python, specs, channels)
     if site.options.get("conda_from_pypi") is False:
         return
     try:
@@ -188,6 +200,22 @@ def _write_conda(packages: Path, recipe: Recipe, site: Site, files: _Files) -> N
     except NotOnPyPI:
         return
     (folder / "instead").write_text(_lines(found.requirements), encoding="utf-8")
+
+
+def _write_try(folder: Path, python: str, specs: Sequence[str], channels: Sequence[str]) -> None:
+    from .by_rattler import Request
+
+    folder.mkdir(parents=True)
+    words = ["--override-channels", *specs]
+    words += [word for channel in channels for word in ("--channel", channel)]
+    request = asdict(Request(dockerfile.ENVIRONMENT, tuple(specs), tuple(channels)))
+    for name, text in (
+        ("python", python),
+        # xargs reads it, and knows these quotes.
+        ("arguments", _lines(f'"{word}"' for word in words)),
+        ("request.json", json.dumps(request)),
+    ):
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _channel(url: str, files: _Files) -> str:

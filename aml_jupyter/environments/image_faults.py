@@ -7,10 +7,13 @@ from collections.abc import Sequence
 
 from ..engine.errors import hint_for
 from . import dockerfile, venv
+from .conda import names_python, pythons
+from .conda_tools import at_fault
 from .image_builders import BuildFailed
 from .making import BuildError
 from .recipe import Recipe
 
+_SOLVING = "aml: solving "
 _UNTRUSTED = ("UnknownIssuer", "CERTIFICATE_VERIFY_FAILED", "unable to get local issuer", "x509")
 _NO_NETWORK = ("dns error", "Temporary failure in name resolution", "Could not resolve host")
 
@@ -38,6 +41,10 @@ def of_packages(error: BuildFailed, recipe: Recipe, lines: Sequence[str]) -> Bui
     said = "\n".join(line for line in error.said.splitlines() if not line.startswith("ERROR"))
     reason = refused[1] if refused else ""
     line = venv.fault(lines, said) if reason == "packages" else ""
+    if reason == "conda":
+        said = said.rpartition(_SOLVING)[2]  # what other Pythons met with is no matter
+        asked = () if names_python(recipe) else pythons(recipe.python)
+        line = at_fault([*asked, *recipe.conda], said)
     message, hint = _REASONS.get(reason, _UNKNOWN)
     message = message.format(python=recipe.python or "", base=recipe.base or "of the Dockerfile")
     if line:
@@ -56,7 +63,17 @@ _UNKNOWN = (
 _REASONS = {
     "packages": ("The packages cannot be installed.", "See the build's log."),
     "conda": (
-        "The conda packages cannot be installed in the image {base}.",
+        "No set of conda packages is what the environment asks for.",
+        "The build's log has the solver's words.",
+    ),
+    "no channel": (
+        "No conda channel can be reached from the build, and not all of the conda packages may be "
+        "taken from PyPI.",
+        "Check the network, HTTPS_PROXY, and the target's settings build_network and "
+        "conda_from_pypi; `channel_alias` in ~/.condarc names a mirror.",
+    ),
+    "no conda": (
+        "The conda packages cannot be installed in the image {base}, which has no conda.",
         "Take a base image with conda in it, such as mambaorg/micromamba or "
         "continuumio/miniconda3, or name the packages as pip packages.",
     ),

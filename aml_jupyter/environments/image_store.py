@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,9 @@ KEY_LABEL = "aml.environment"
 
 BASE_LABEL = "aml.base"
 """The id of the image that packages were put on."""
+
+MADE, BASE, TOOLS = "aml-env", "aml-base", ("aml-uv", "aml-ca")
+"""What images are called that are made here: environments, nameless bases, and what builds need."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +65,33 @@ class _HasImage(Protocol):
     def image(self) -> str | None: ...
 
 
-def exists(
-    built: _HasImage, options: Mapping[str, object], variables: Mapping[str, str] | None = None
-) -> bool:
-    """Whether the engine still has the image of what was built.
+def problems(
+    built: _HasImage,
+    seen: Mapping[str, Mapping[str, Any]],
+    options: Mapping[str, object],
+    variables: Mapping[str, str] | None = None,
+) -> list[str]:
+    """What speaks against an image that was built, by what the engine has now.
 
-    False as well when no engine answers: a build begun then says why.
+    ``seen`` is what each engine had when it was built, by the engine's address: the id of the
+    ``image``, and those of its ``bases`` by name. A base that is gone since is no matter. When no
+    engine answers the image counts as gone: a build begun then says why.
     """
+    gone = [f"the engine does not have its image {built.image}"]
     try:
-        return _of(built, options, variables)[1] is not None
+        engine, found = _of(built, options, variables)
+        if found is None:
+            return gone
+        then = seen.get(engine.address.url)
+        if then is None:
+            return [f"it was not made for the engine at {engine.address.url} yet"]
+        if found.id != then["image"]:
+            return [f"{built.image} is another image now"]
+        now = {name: inspect(engine, name) for name in then["bases"]}
     except EngineError:
-        return False
+        return gone
+    moved = [name for name, base in now.items() if base and base.id != then["bases"][name]]
+    return [f"its base image {name} is another one now" for name in moved]
 
 
 def size(
@@ -86,18 +106,60 @@ def size(
 
 
 def remove(
-    built: _HasImage, options: Mapping[str, object], variables: Mapping[str, str] | None = None
+    built: _HasImage,
+    options: Mapping[str, object],
+    variables: Mapping[str, str] | None = None,
+    *,
+    seen: Mapping[str, Mapping[str, Any]] | None = None,
+    others: Sequence[Mapping[str, Mapping[str, Any]]] = (),
 ) -> bool:
     """Remove an image that was made here; one that was given stays. Whether it was removed.
 
     Layers stay as long as another image has them. EngineError while a container needs it.
+    ``seen`` is as for :func:`problems`, and ``others`` the same of other environments: what was
+    made on the way to this one goes with it unless one of them has it, and our tools go with the
+    last one that the engine has.
     """
     engine, found = _of(built, options, variables)
-    if found is None or KEY_LABEL not in found.labels:
-        return False
-    with engine.errors(f"The image {found.name} could not be removed"):
-        engine.client.api.remove_image(found.name)
-    return True
+    is_ours = found is not None and KEY_LABEL in found.labels
+    if found is not None and is_ours:
+        with engine.errors(f"The image {found.name} could not be removed"):
+            engine.client.api.remove_image(found.name)
+    here = [each[engine.address.url] for each in others if engine.address.url in each]
+    for name in _on_the_way(engine, (seen or {}).get(engine.address.url) or {}, here):
+        forget(engine, name)
+    return is_ours
+
+
+def _on_the_way(
+    engine: Engine, then: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """The names of images of ours that nothing is made with any more."""
+    kept = {one for each in others for one in (each["image"], *each["bases"].values())}
+    bases = then.get("bases") or {}
+    names = names_for_bases({name: one for name, one in bases.items() if one not in kept})
+    if not then or others:
+        return names
+    with engine.errors("The images cannot be listed"):
+        tools = [each for tool in TOOLS for each in engine.client.api.images(name=tool)]
+    return names + [tag for each in tools for tag in each.get("RepoTags") or ()]
+
+
+def names_for_bases(bases: Mapping[str, str]) -> list[str]:
+    """Our own names for what an image was made from; none for what others gave a name."""
+    named = [name for name in bases if name.startswith(f"{MADE}:")]
+    return named + [name_of_base(identity) for identity in bases.values()]
+
+
+def name_of_base(identity: str) -> str:
+    """What an image is called for Dockerfiles to begin from, if it has no name but its id."""
+    return f"{BASE}:{identity.rpartition(':')[2][:20]}"
+
+
+def forget(engine: Engine, name: str) -> None:
+    """Remove a name or an image of ours; it stays where a container or another image needs it."""
+    with contextlib.suppress(EngineError), engine.errors(f"{name} could not be removed"):
+        engine.client.api.remove_image(name)
 
 
 def inspect(engine: Engine, name: str) -> Image | None:

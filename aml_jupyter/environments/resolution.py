@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 
 from aml_jupyter.errors import RunConfigurationException
 from aml_jupyter.spec import CondaDependencies, Environment, process_variables
+from aml_jupyter.spec.words import looks_secret
 
 from . import cache, interpreter
+from .dockerfile import arguments_of
 from .recipe import CONDA, IMAGE, VENV, Recipe
 from .shelf import Shelf
 from .wishes import Wishes, folder_digest
@@ -24,6 +26,10 @@ PYTHON_IN_IMAGE = "/opt/aml/env/bin/python"
 IMAGE_NAME = "aml-env"
 GPU_IMAGE = "nvidia/cuda:12.4.1-runtime-ubuntu22.04"
 
+_IN_HISTORY = (
+    "The build argument {} stays readable in the image's history; for what is secret there is the "
+    "target's setting build_secrets."
+)
 _PYTHON_IMAGE = "python:"
 _GPU_WORDS = ("cuda", "gpu")
 # Those that have images which are still cared for, newest first.
@@ -63,16 +69,17 @@ def resolve(
     *,
     default_interpreter: str = sys.executable,
     container: bool = False,
-    base_image: str | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> ResolvedEnvironment:
     """What ``environment`` comes to on a bare process, or in a container.
 
     ``default_interpreter`` is the submitter's own: what no environment, or ``python``, means.
-    ``base_image`` stands for v1's own images. Asked a second time, this starts no process.
+    ``options`` are the target's: its ``base_image`` stands for v1's own images, its ``build_args``
+    are given to Dockerfiles. Asked a second time, this starts no process.
     """
     environment = environment if environment is not None else Environment("default-environment")
     if container:
-        resolved = _in_container(environment, default_interpreter, base_image)
+        resolved = _in_container(environment, default_interpreter, options or {})
     else:
         _refuse_image(environment)
         resolved = _on_bare_process(environment, default_interpreter)
@@ -80,8 +87,22 @@ def resolve(
     facts["kind"] = resolved.kind
     notes = [*environment.notes, *resolved.notes]
     facts.update(resolved.facts, **({"notes": notes} if notes else {}))
-    variables = process_variables(environment.environment_variables)
+    variables = process_variables(_of_conda(environment), environment.environment_variables)
     return replace(resolved, environment_variables=variables, facts=facts)
+
+
+def _of_conda(environment: Environment) -> Mapping[str, object]:
+    """The ``variables:`` of a conda file, which whoever activates its environment gets."""
+    conda = environment.python.conda_dependencies
+    if conda is None or environment.python.user_managed_dependencies:
+        return {}
+    variables = conda.as_dict().get("variables") or {}
+    if isinstance(variables, Mapping):
+        return variables
+    raise RunConfigurationException(
+        f"The conda specification's variables are {variables!r}.",
+        "Write `variables:` with a line `NAME: value` below it for each.",
+    )
 
 
 def _on_bare_process(environment: Environment, default_interpreter: str) -> ResolvedEnvironment:
@@ -131,7 +152,7 @@ def _python_of(recipe: Recipe) -> tuple[str, list[str]]:
 
 
 def _in_container(
-    environment: Environment, default_interpreter: str, base_image: str | None
+    environment: Environment, default_interpreter: str, options: Mapping[str, object]
 ) -> ResolvedEnvironment:
     python = environment.python
     wants = _asks_for_packages(environment) and not python.user_managed_dependencies
@@ -139,8 +160,13 @@ def _in_container(
     if wishes.python in interpreter.UNASKED:
         wishes.python = None
     own = interpreter.version_of(interpreter.find("python", default_interpreter))
-    base, notes = _base_image(environment, wishes.python, own, base_image)
-    recipe, options = _image_recipe(environment, wishes, base)
+    given = str(options.get("base_image") or "")
+    base, notes = _base_image(environment, wishes.python, own, given)
+    if base == GPU_IMAGE:
+        wishes.python = wishes.python or _minor(own)  # CUDA's own images have none
+    recipe, told = _image_recipe(environment, wishes, base)
+    recipe = replace(recipe, build_args=_build_args(recipe.dockerfile, options))
+    notes += [_IN_HISTORY.format(name) for name, _ in recipe.build_args if looks_secret(name)]
     is_made = recipe.adds_packages or recipe.dockerfile is not None
     return ResolvedEnvironment(
         IMAGE,
@@ -149,8 +175,17 @@ def _in_container(
         recipe=recipe,
         image=f"{IMAGE_NAME}:{recipe.key}" if is_made else recipe.base,
         secrets={**wishes.secrets, **_registry(environment)},
-        options=options,
+        options=told,
     )
+
+
+def _build_args(text: str | None, options: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """The target's build arguments that a Dockerfile asks for; others change nothing."""
+    given = options.get("build_args")
+    if text is None or not isinstance(given, Mapping):
+        return ()
+    names = sorted(arguments_of(text).intersection(given))
+    return tuple((name, str(given[name])) for name in names)
 
 
 def _image_recipe(
@@ -174,7 +209,7 @@ def _image_recipe(
 
 
 def _base_image(
-    environment: Environment, python: str | None, own: str, base_image: str | None
+    environment: Environment, python: str | None, own: str, base_image: str
 ) -> tuple[str | None, list[str]]:
     """The image to start from, None for a Dockerfile's; and what to say if it is not v1's."""
     docker = environment.docker

@@ -15,6 +15,8 @@ from typing import Any
 from aml_jupyter.home import home
 from aml_jupyter.job import layout
 
+from .recipe import IMAGE
+
 BUILD_VARIABLE = "AML_BUILD"
 """Tells a process which environment's folder it builds."""
 
@@ -107,12 +109,35 @@ class Shelf:
             time.sleep(0.02)
         return True
 
+    def take_unless_building(self) -> int | None:
+        """The lock, however many look at it just now; None when somebody builds."""
+        while True:
+            lock = self.take()
+            if lock is not None or self.is_building:
+                return lock
+            time.sleep(0.005)
+
     @contextmanager
     def door(self) -> Iterator[None]:
-        """Only one at a time begins a build here, or leaves it."""
-        with open(self.folder / "door", "ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        """Only one at a time begins a build here, leaves it, or takes all away.
+
+        FileNotFoundError, before anything is done inside, when there is no folder (any more).
+        """
+        path = self.folder / "door"
+        while True:
+            with open(path, "ab") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                # The folder may have been taken away while this waited, with this door in it.
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                    yield
+                    return
+
+    def move_away(self) -> Path:
+        """Put the folder where nobody looks for it, in one moment; returns where that is."""
+        away = self.scratch.parent / f"removed-{layout.guid()}"
+        away.parent.mkdir(mode=0o700, exist_ok=True)
+        self.folder.rename(away)
+        return away
 
     def reserve(self) -> None:
         """Put some room aside, so that a full disk cannot swallow the news that it is full."""
@@ -120,8 +145,12 @@ class Shelf:
             file.write(b"\1" * _RESERVE)
 
     def clear(self) -> None:
-        """Remove what was built, whole or half, and what a build keeps beside it."""
-        self.drop("ready")
+        """Remove what was built, whole or half, and what a build keeps beside it.
+
+        The record of an image stays: it is with its engine, and may be with others.
+        """
+        if self.read("ready").get("kind") != IMAGE:
+            self.drop("ready")
         for path in (self.env, self.scratch):
             shutil.rmtree(path, ignore_errors=True)
         self._reserve.unlink(missing_ok=True)

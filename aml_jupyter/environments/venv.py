@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from aml_jupyter.spec.frameworks import TORCH_FOR_CPU
+
 from . import interpreter, lock, uv_settings
 from .making import BuildError, Made, Site
 from .recipe import Recipe
@@ -38,6 +40,11 @@ _NO_NETWORK = re.compile(
     r"dns error|client error \(Connect\)|[Cc]onnection refused|[Nn]etwork is unreachable"
     r"|timed out|Failed to fetch|tunnel error|No route to host"
 )
+_TORCH_HOST = "download.pytorch.org"
+TORCH_NOTE = (
+    "PyTorch's own index cannot be reached, so its packages for the CPU are taken from where the "
+    "others come from; they may bring CUDA."
+)
 _QUOTED = 1500
 _UNTRUSTED = "invalid peer certificate"
 _COUNTED = re.compile(r"(Resolved|Prepared|Installed) (\d+) package")
@@ -49,23 +56,38 @@ def make(recipe: Recipe, site: Site) -> Made:
     """A virtual environment with the recipe's packages, made in ``site.target``."""
     site = replace(site, variables=uv_settings.variables(site, recipe.pip))
     python = _venv(recipe.python, site)
-    install(recipe.pip, python, site)
+    notes = install(recipe.pip, python, site)
     version = _version(site.target)
     note = interpreter.difference(recipe.python, version)
     if note:
         site.say(f"warning: {note}")
     packages = lock.in_prefix(site.target)
-    return Made(python, packages, version, facts={"notes": [note] if note else []})
+    return Made(python, packages, version, facts={"notes": [*filter(None, [note]), *notes]})
 
 
-def install(lines: Sequence[str], python: str, site: Site) -> None:
+def install(lines: Sequence[str], python: str, site: Site) -> list[str]:
     """Install requirements, as pip writes them, for an interpreter; nothing when there are none.
 
-    ``site.variables`` are those that :func:`.uv_settings.variables` gave.
+    ``site.variables`` are those that :func:`.uv_settings.variables` gave. Returns what is to be
+    noted of it.
     """
     flags, kept = split(lines)
     if not kept:
-        return
+        return []
+    try:
+        _install(flags, kept, python, site)
+    except BuildError as error:
+        is_out_of_reach = _TORCH_HOST in error.said and _NO_NETWORK.search(error.said)
+        if TORCH_FOR_CPU not in kept or not is_out_of_reach:
+            raise
+        # A company's own index may be all that there is; its wheels do, only larger.
+        site.say(f"warning: {TORCH_NOTE}")
+        _install(flags, [line for line in kept if line != TORCH_FOR_CPU], python, site)
+        return [TORCH_NOTE]
+    return []
+
+
+def _install(flags: Sequence[str], kept: Sequence[str], python: str, site: Site) -> None:
     requirements = site.scratch / _REQUIREMENTS
     requirements.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
     command = [uv(), "pip", "install", "--python", python, *flags, "-r", str(requirements)]

@@ -14,6 +14,7 @@ from aml_jupyter.spec import CondaDependencies
 from aml_jupyter.spec.credentials import without_channel_token
 from aml_jupyter.spec.requirements import read_requirements
 
+from .conda_names import pip_version
 from .venv import requirement_name
 
 # They would need Azure, or shadow the package of that name that comes with us.
@@ -50,14 +51,14 @@ class Wishes:
             return wishes
         record = conda.as_dict()
         packages = list(conda.conda_packages)
-        seeds_pip = wishes._take_conda(packages)
+        pip = wishes._take_conda(packages)
         lines = [*conda.pip_options, *conda.pip_packages]
         for line in _expanded(lines):
             wishes._take_pip(line, in_container)
         # A folder of wheels, or hashes for all, seldom have pip among them.
         is_closed = any("--hash" in line or "--no-index" in line for line in wishes.pip)
-        if seeds_pip and not is_closed:
-            wishes.pip.append("pip")
+        if pip and not is_closed:
+            wishes.pip.append(pip)
         wishes.channels = [wishes._channel(str(each)) for each in _list(record.get("channels"))]
         options = [line for line in wishes.pip if line.startswith("-")]
         wishes.pip = [*options, *sorted({line for line in wishes.pip if line not in options})]
@@ -74,26 +75,35 @@ class Wishes:
         found: dict[str, object] = {"netrc": "".join(entries)} if entries else {}
         return {**found, "channels": self.channel_urls} if self.channel_urls else found
 
-    def _take_conda(self, packages: Iterable[str]) -> bool:
-        """Sort the conda entries; returns whether pip itself is among them."""
-        seeds_pip = False
+    def _take_conda(self, packages: Iterable[str]) -> str:
+        """Sort the conda entries; returns pip itself as pip writes it, if it is among them."""
+        pip = ""
         for package in packages:
             found = _CONDA.fullmatch(package.strip())
             name = found["name"].lower() if found else ""
             if name == "python" and found is not None:
                 self.python = python_version(found["version"])
             elif name == "pip":
-                seeds_pip = True
+                pip = f"pip{pip_version(found['version'] if found else '') or ''}"
             elif _OURS.fullmatch(name):
-                self.satisfied.append(package)
+                self._satisfy(package)
             else:
                 self.conda.append(" ".join(package.split()))
-        return seeds_pip
+        return pip
+
+    def _satisfy(self, entry: str) -> None:
+        """Leave it to our own package, but for what its name promises besides."""
+        self.satisfied.append(entry)
+        extras = re.search(r"\[([^\]]*)\]", entry)
+        if extras and "pandas" in re.split(r"[\s,]+", extras[1]):
+            self.pip.append("pandas")
+        if requirement_name(entry) == "azureml-mlflow":
+            self.pip.append("mlflow-skinny")
 
     def _take_pip(self, line: str, in_container: bool) -> None:
         line = self._without_credentials(" ".join(line.split()))
         if _OURS.fullmatch(requirement_name(line)):
-            self.satisfied.append(line)
+            self._satisfy(line)
             return
         found = _OPTION.fullmatch(line) if line.startswith("-") else None
         if found and found["option"] in _LOCAL_OPTIONS:

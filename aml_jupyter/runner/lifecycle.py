@@ -285,7 +285,7 @@ class ActiveRun:
         self._is_ready = True
         job = self.job = replace(self._job(), gpus=lease.gpus)
         if job.spec.recipe and self._handle is None:
-            built = self._find_built()
+            built = self._find_built(is_pulled=True)
             if built is not None:
                 self._take_environment(built)
             elif self.backend.starts_at_once or not self._may_be_there:
@@ -341,10 +341,10 @@ class ActiveRun:
         if facts is not None and facts.status != states.QUEUED:
             self._say("state", state=states.QUEUED)
 
-    def _find_built(self) -> cache.Built | None:
-        spec = self._job().spec
-        recipe = Recipe.from_json(spec.recipe)
-        return cache.find(recipe, spec.options, self._job().environment, is_use=True)
+    def _find_built(self, is_pulled: bool = False) -> cache.Built | None:
+        job = self._job()
+        recipe, options = Recipe.from_json(job.spec.recipe), job.spec.options
+        return cache.find(recipe, options, job.environment, is_use=True, is_pulled=is_pulled)
 
     def _take_environment(self, built: cache.Built) -> None:
         job = self._job()
@@ -454,7 +454,7 @@ class ActiveRun:
         """Write down which versions the job runs with, beside the other work: it may take long."""
         job, built = self._job(), self._built
         if built is None and job.spec.recipe:
-            built = self._find_built()
+            built = self._find_built(is_pulled=True)
         threading.Thread(target=note_environment, args=(job, built), daemon=True).start()
 
     # Running

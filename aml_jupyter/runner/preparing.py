@@ -28,17 +28,22 @@ class Preparation:
         self._recipe = Recipe.from_json(job.spec.recipe)
         self._options = job.spec.options
         self._variables = job.environment
-        facts, notes = job.request.environment, job.request.environment.get("notes")
-        self._build = cache.Build.begin(
+        self._facts = job.request.environment
+        self._secrets = secrets
+        self._build = self._begun()
+        self._log.write_bytes(b"")
+
+    def _begun(self) -> cache.Build:
+        notes = self._facts.get("notes")
+        return cache.Build.begin(
             self._recipe,
             wanted_by=self._run_id,
-            name=str(facts.get("name") or ""),
+            name=str(self._facts.get("name") or ""),
             notes=notes if isinstance(notes, list) else (),
             variables=self._variables,
             options=self._options,
-            secrets=secrets,
+            secrets=self._secrets,
         )
-        self._log.write_bytes(b"")
 
     def look(self, say: Callable[..., None]) -> cache.Built | None:
         """The environment once it is built; tells progress by ``say`` and raises a BuildError."""
@@ -57,9 +62,14 @@ class Preparation:
             say("progress", stage=states.PREPARING, done=done, total=total, text=text)
         return None
 
-    def _found(self) -> cache.Built:
-        built = cache.find(self._recipe, self._options, self._variables, is_use=True)
-        if built is None:
+    def _found(self) -> cache.Built | None:
+        built = cache.find(
+            self._recipe, self._options, self._variables, is_use=True, is_pulled=True
+        )
+        if built is None and self._build.is_joined:
+            # Who began it has another engine, or let something else go wrong.
+            self._build, self._copied = self._begun(), 0
+        elif built is None:
             raise BuildError(
                 "The environment was built and is damaged already.",
                 "Submit the run again; if that does not help, look at the disk it is on.",

@@ -87,6 +87,11 @@ class CondaDependencies:
         return iter([entry for entry in self._pip if not entry.startswith("-")])
 
     @property
+    def pip_entries(self) -> list[str]:
+        """What stands below ``pip:``, packages and options, in its order."""
+        return list(self._pip)
+
+    @property
     def pip_options(self) -> Iterator[str]:
         """The options for pip, such as ``--index-url …``."""
         return iter([entry for entry in self._pip if entry.startswith("-")])
@@ -139,8 +144,9 @@ class CondaDependencies:
     def get_python_version(self) -> str | None:
         """The version asked for; None when none is."""
         for package in self._dependencies:
-            if _conda_name(package) == "python":
-                return re.sub(r"^python[\s=]*", "", package) or None
+            found = _CONDA_NAME.match(package.strip())
+            if found and found[1].lower() == "python":
+                return package.strip()[found.end() :].lstrip(" =") or None
         return None
 
     def set_python_version(self, version: str) -> None:

@@ -17,7 +17,7 @@ from .conda import DEFAULT_FILE_NAME, CondaDependencies
 from .docker_context import DockerBuildContext
 from .fields import Section, as_mapping, keys, plain, shown
 from .registry import BuildDetails, EnvironmentRegistry, HasEnvironments
-from .requirements import read_requirements
+from .requirements import anchored, read_requirements
 from .sections import (
     ContainerRegistry,
     DatabricksSection,
@@ -441,6 +441,9 @@ def _with_packages(
 
 def _conda_file(path: str | os.PathLike[str]) -> CondaDependencies:
     conda = CondaDependencies(path)
+    # As conda has it; who submits may stand elsewhere, and later somewhere else again.
+    folder = os.path.dirname(os.path.abspath(os.fspath(path)))
+    conda.set_pip_requirements(anchored(conda.pip_entries, folder))
     if conda.get_python_version() is None and "python" not in conda.conda_packages:
         default = CondaDependencies.create().get_python_version()
         warnings.warn(

@@ -15,6 +15,9 @@ from itertools import groupby
 
 from aml_jupyter.errors import UserErrorException
 
+TORCH_FOR_CPU = "--extra-index-url https://download.pytorch.org/whl/cpu"
+"""Where PyTorch's wheels are that bring no CUDA; on Linux, those of PyPI bring gigabytes of it."""
+
 _NEWEST = "newest"
 _PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 # A version that only a Python before this one can install counts as out of reach.

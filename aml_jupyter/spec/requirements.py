@@ -15,6 +15,13 @@ _REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[(?P<extras>[^\]]*)\])?"
     r"\s*\(?(?P<versions>(?:[<>=!~][^;()@]*)?)\)?\s*(?:;\s*(?P<marker>.*))?"
 )
+_INCLUDE = re.compile(r"(?:-r|--requirement)[\s=]*(\S.*)")
+# What stands before a path (an option, or `name @ file:`), the path, and extras or a marker.
+_PLACE = re.compile(
+    r"(?P<before>(?:(?:-c|--constraint|-f|--find-links|-e|--editable)[\s=]*|[^\s@]+\s*@\s*file:)?)"
+    r"(?P<path>[^\s\[;=-][^\s\[;]*)(?P<rest>.*)"
+)
+_ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2")
 _BESIDE = re.compile(r"(?P<option>-c|--constraint|-f|--find-links)[\s=]*(?P<value>[^\s-].*)")
 
 
@@ -64,13 +71,41 @@ def _read_requirements(path: str, within: tuple[str, ...]) -> list[str]:
     for line in text.replace("\\\n", " ").splitlines():
         # As pip has it: a comment starts the line or follows a blank (URLs may hold a #).
         entry = re.sub(r"(^|\s)#.*$", "", line).strip()
-        include = re.fullmatch(r"(?:-r|--requirement)[\s=]*(\S.*)", entry)
+        include = _INCLUDE.fullmatch(entry)
         if include:
             below = os.path.join(os.path.dirname(path), include[1])
             entries += _read_requirements(os.path.abspath(below), (*within, path))
         elif entry:
             entries.append(_beside(path, entry))
     return entries
+
+
+def anchored(entries: Iterable[str], folder: str) -> list[str]:
+    """The entries, with what they name relative to ``folder`` by its whole path.
+
+    Files that they include with ``-r`` are read from there.
+    """
+    found: list[str] = []
+    for entry in entries:
+        include = _INCLUDE.fullmatch(entry.strip())
+        if include:
+            found += read_requirements(os.path.join(folder, include[1]))
+        else:
+            found.append(_at_home(entry, folder))
+    return found
+
+
+def _at_home(entry: str, folder: str) -> str:
+    place = _PLACE.fullmatch(entry.strip())
+    if place is None:
+        return entry
+    path = place["path"]
+    # A bare word is a package, whatever folder has the same name.
+    is_path = place["before"] or path.startswith(".") or path.endswith(_ARCHIVES)
+    below = os.path.normpath(os.path.join(folder, path))
+    if not is_path or not os.path.exists(below):
+        return entry
+    return f"{place['before']}{below}{place['rest']}"
 
 
 def _text_of(path: str) -> str:

@@ -13,8 +13,18 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?")
+_KINDS_OF_KEYS = (
+    "access|account|api|auth|encryption|master|private|secret|service|shared|signing|ssh|storage"
+    "|subscription"
+)
 _SECRET = re.compile(
-    r"(^|_)(token|password|passwd|pwd|secret|secrets|api_?key|access_?key|credentials?)($|_)", re.I
+    rf"(^|_)(token|password|passwd|pwd|passphrase|secret|secrets|credentials?|({_KINDS_OF_KEYS})_?key"
+    r"|sas|conn(ection)?_?str(ing)?)($|_)|(^|_)pass$",
+    re.I,
+)
+# Variables such as OPENAI_KEY; not the keys of tables, and public ones.
+_VARIABLE_OF_A_KEY = re.compile(
+    r"(?!.*(?:PUBLIC|PRIMARY|FOREIGN|SORT|PARTITION|INDEX)_)[A-Z][A-Z0-9_]*_KEY"
 )
 
 
@@ -106,7 +116,8 @@ def near(word: str, known: Iterable[str]) -> str:
 
 def looks_secret(name: str) -> bool:
     """Whether what goes by that name (a variable, an option) should not be shown or recorded."""
-    return _SECRET.search(re.sub(r"[-. ]", "_", name)) is not None
+    word = re.sub(r"[-. ]", "_", name)
+    return bool(_SECRET.search(word) or _VARIABLE_OF_A_KEY.fullmatch(word))
 
 
 def holds_secret(value: object, deepest: int = 50) -> bool:

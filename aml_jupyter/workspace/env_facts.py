@@ -99,12 +99,8 @@ def resolved_at(
 ) -> tuple[ResolvedEnvironment, dict[str, object]]:
     """What an environment comes to on a target, and the options that its build is told."""
     place = placement(folder, target)
-    base = place.options.get("base_image")
-    resolved = resolve(
-        environment,
-        container=place.backend == CONTAINERS,
-        base_image=None if base is None else str(base),
-    )
+    is_container = place.backend == CONTAINERS
+    resolved = resolve(environment, container=is_container, options=place.options)
     return resolved, {**place.options, **resolved.options}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..backends import CONTAINERS
-from ..engine import EngineError
+from ..engine import EngineError, find_address
 from ..environments import Built, Recipe, cache
 from ..environments.recipe import IMAGE, is_key
 from ..environments.shelf import Shelf, root
@@ -182,13 +183,23 @@ def _remove_image(built: Built, folder: WorkspaceFolder | None) -> None:
     """
     from ..environments import image_store
 
-    trouble: EngineError | None = None
+    seen = Shelf(built.folder).read("engines")
+    others = [
+        Shelf(each.folder).read("engines") for each in cache.all_built() if each.key != built.key
+    ]
+    unasked, trouble = set(seen), None
     for options in _engines(folder):
         try:
-            if image_store.remove(built, options):
-                return
+            url = find_address(options, os.environ).url
+            if url in seen:
+                unasked.discard(url)
+                image_store.remove(built, options, seen=seen, others=others)
         except EngineError as error:
             trouble = trouble or error
+    for url in unasked:
+        # No target leads there any more, so nobody can be asked to bring such an engine back.
+        with contextlib.suppress(EngineError):
+            image_store.remove(built, {"host": url}, seen=seen, others=others)
     if trouble is not None:
         raise trouble
 

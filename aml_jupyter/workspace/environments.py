@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from ..environments import ResolvedEnvironment, curated, resolve
 from ..environments.wishes import folder_digest
 from ..errors import AmlError, UserErrorException
 from ..job import layout
-from ..spec import Environment
+from ..spec import CondaDependencies, Environment
 from ..spec.credentials import masked_credentials
 from ..spec.words import looks_secret
 from ..store import WorkspaceFolder
@@ -42,6 +42,10 @@ _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _WHEEL = re.compile(r"[A-Za-z0-9._]+(-[A-Za-z0-9._+!]+){4,5}\.whl")
 _NOT_IN_CONTEXTS = shutil.ignore_patterns(NAME, ".git")
 _ASIDE = ".new-"
+# As docker run takes it: -e NAME=value, however it is split.
+_VARIABLE_ARGUMENT = re.compile(
+    r"(?P<before>(?:-e\s*|--env[=\s]\s*)?)(?P<name>[A-Za-z_]\w*)=.+", re.DOTALL
+)
 
 
 class EnvironmentRegistry:
@@ -147,10 +151,7 @@ class EnvironmentRegistry:
     ) -> tuple[ResolvedEnvironment, dict[str, object]]:
         """What the environment comes to here, and the options that its build has to be told."""
         options = self._engine_options() if container else {}
-        base = options.get("base_image")
-        resolved = resolve(
-            environment, container=container, base_image=None if base is None else str(base)
-        )
+        resolved = resolve(environment, container=container, options=options)
         return resolved, {**options, **resolved.options}
 
     def build(self, environment: Environment) -> ImageBuildDetails:
@@ -339,6 +340,10 @@ def _texts(environment: Environment) -> Iterator[tuple[str, str]]:
             yield "its conda packages", entry
         for entry in conda.conda_channels:
             yield "its channels", entry
+        for name, value in _variables(conda).items():
+            yield f"the variable {name} of its conda specification", str(value)
+    for entry in docker.arguments:
+        yield "its docker arguments", str(entry)
     for line in (docker.dockerfile_text() or "").splitlines():
         yield "its Dockerfile", line.strip()
     yield "its image", docker.base_image or ""
@@ -357,7 +362,36 @@ def _without_secrets(environment: Environment) -> tuple[Environment, list[str]]:
         if looks_secret(name):
             del kept.environment_variables[name]
             lost.append(f"the variable {name}")
-    return kept, lost
+    return kept, lost + _take_from_conda(kept) + _take_from_arguments(kept)
+
+
+def _take_from_conda(environment: Environment) -> list[str]:
+    conda = environment.python.conda_dependencies
+    variables = _variables(conda) if conda is not None else {}
+    lost = [name for name in variables if looks_secret(name)]
+    if conda is not None and lost:
+        rest = {name: value for name, value in variables.items() if name not in lost}
+        record = {**conda.as_dict(), "variables": rest}
+        made = CondaDependencies.from_dict(record, "the conda specification")
+        environment.python.conda_dependencies = made
+    return [f"the variable {name} of its conda specification" for name in lost]
+
+
+def _take_from_arguments(environment: Environment) -> list[str]:
+    """Leave the names alone, which docker takes for the variables of who submits."""
+    docker, lost = environment.docker, []
+    for at, text in enumerate(docker.arguments):
+        found = _VARIABLE_ARGUMENT.fullmatch(str(text))
+        if found and looks_secret(found["name"]):
+            docker.arguments[at] = found["before"] + found["name"]
+            lost.append(f"the value of {found['name']} in its docker arguments")
+    return lost
+
+
+def _variables(conda: CondaDependencies) -> Mapping[str, object]:
+    """The ``variables:`` of a conda file; none where they make no sense."""
+    variables = conda.as_dict().get("variables")
+    return variables if isinstance(variables, Mapping) else {}
 
 
 def _told(name: str, secrets: Sequence[str]) -> str:

@@ -165,7 +165,8 @@ def image_details(
             "name": resolved.image,
             "registry": {"address": registry.address, "username": None, "password": None},
         },
-        imageExistsInRegistry=recipe is not None and cache.find(recipe, options) is not None,
+        imageExistsInRegistry=recipe is not None
+        and cache.find(recipe, options, is_pulled=True) is not None,
         pythonEnvironment={"interpreterPath": resolved.interpreter},
         ingredients={
             "dockerfile": dockerfile_of(resolved),

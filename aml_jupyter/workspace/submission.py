@@ -100,7 +100,7 @@ class Submission:
         lines = [f"python       {found.interpreter}"]
         if found.image:
             lines.append(f"image        {found.image}")
-        if recipe is not None and find(recipe, self.job.options) is None:
+        if recipe is not None and find(recipe, self.job.options, is_pulled=True) is None:
             lines.append(f"to be built  {recipe.kind} {recipe.key}")
         return lines
 
@@ -146,9 +146,7 @@ def plan(
     _refuse_several_processes(effective)
     where = place(folder, effective, resources, options, liked_gpus)
     environment = resolve(
-        effective.environment,
-        container=where.is_container,
-        base_image=_text(where.options.get("base_image")),
+        effective.environment, container=where.is_container, options=where.options
     )
     job = _job(effective, environment, where)
     source = source or Source(os.path.abspath(script.source_directory), {}, {"kind": "folder"})
@@ -405,7 +403,3 @@ def _refuse_several_processes(config: RunConfiguration) -> None:
             f"{config.communicator}; local runs are one process.",
             "Leave out distributed_job_config, or start the processes from the script.",
         )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
