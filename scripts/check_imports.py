@@ -24,6 +24,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "home": {"errors"},
     "lazy": set(),
     "job": {"errors"},
+    "nbjob": {"errors", "job"},
     "spec": {"errors", "lazy", "job"},
     "store": _SHARED,
     "engine": _SHARED,

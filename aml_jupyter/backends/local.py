@@ -42,12 +42,9 @@ class LocalBackend(Backend):
         """The launcher's command line, and what it adds to the submitter's environment."""
         spec = job.spec
         start = str(job.bundle / "aml_jupyter/job/start.py")
-        if spec.command is not None:
-            # A shell command has no interpreter of its own: ours waits for it.
-            what = [sys.executable, start, str(job.folder), "command", spec.command]
-        else:
-            script = spec.script or ""
-            what = [spec.interpreter, start, str(job.folder), "script", script]
+        # A shell command has no interpreter of its own: ours waits for it.
+        interpreter = sys.executable if spec.command is not None else spec.interpreter
+        what = [interpreter, start, str(job.folder), spec.kind, spec.what]
         added = run_variables(job)
         if spec.command is not None:
             added["PYTHONUNBUFFERED"] = "1"

@@ -22,7 +22,8 @@ from .docker_context import DockerBuildContext
 from .environment import DEFAULT_ENVIRONMENT_NAME, Environment, process_variables
 from .estimators import Chainer, Estimator, MMLBaseEstimator, PyTorch, SKLearn, TensorFlow
 from .frameworks import FRAMEWORK_NAMES, FrameworkPackages, framework_packages
-from .records import RUN_FORMAT, JobSpec, RunRequest
+from .notebook import NotebookSpec
+from .records import RUN_FORMAT, Family, JobSpec, Member, RunRequest
 from .resources import ALL_GPUS, Resources
 from .runconfig import COMMUNICATORS, FRAMEWORKS, RunConfiguration, argument_strings, command_line
 from .script import MAX_DURATION_SECONDS_DEFAULT, ScriptRunConfig
@@ -67,7 +68,10 @@ __all__ = [
     "Gloo",
     "HdiConfiguration",
     "HistoryConfiguration",
+    "Family",
     "JobSpec",
+    "Member",
+    "NotebookSpec",
     "KubernetesComputeConfiguration",
     "MMLBaseEstimator",
     "Mpi",
