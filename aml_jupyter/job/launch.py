@@ -296,17 +296,17 @@ def _describe(error: BaseException, trace: Any, limit: int) -> str:
     lines = traceback.format_exception(type(error), error, trace)
     frames = traceback.extract_tb(trace)
     where = frames[-1] if frames else None
-    return json.dumps(
-        {
-            **identity(),
-            "code": 1,
-            "type": type(error).__name__,
-            "message": message[:limit],
-            "traceback": "".join(lines)[-limit:],
-            "file": where.filename if where else getattr(error, "filename", None),
-            "line": where.lineno if where else getattr(error, "lineno", None),
-        }
-    )
+    told = {
+        "type": type(error).__name__,
+        "message": message,
+        "traceback": "".join(lines),
+        "file": where.filename if where else getattr(error, "filename", None),
+        "line": where.lineno if where else getattr(error, "lineno", None),
+    }
+    # What executes a notebook tells of the cell's error, not of its own.
+    told.update(getattr(error, "aml_outcome", {}))
+    told.update(message=told["message"][:limit], traceback=told["traceback"][-limit:])
+    return json.dumps({**identity(), "code": 1, **told})
 
 
 def _write_outcome(folder: str, describe: Callable[[int], str]) -> None:

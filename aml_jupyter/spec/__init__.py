@@ -22,7 +22,7 @@ from .docker_context import DockerBuildContext
 from .environment import DEFAULT_ENVIRONMENT_NAME, Environment, process_variables
 from .estimators import Chainer, Estimator, MMLBaseEstimator, PyTorch, SKLearn, TensorFlow
 from .frameworks import FRAMEWORK_NAMES, FrameworkPackages, framework_packages
-from .notebook import NotebookSpec
+from .notebook import NotebookSpec, able_to_execute_notebooks
 from .records import RUN_FORMAT, Family, JobSpec, Member, RunRequest
 from .resources import ALL_GPUS, Resources
 from .runconfig import COMMUNICATORS, FRAMEWORKS, RunConfiguration, argument_strings, command_line
@@ -64,19 +64,19 @@ __all__ = [
     "DockerSection",
     "Environment",
     "Estimator",
+    "Family",
     "FrameworkPackages",
     "Gloo",
     "HdiConfiguration",
     "HistoryConfiguration",
-    "Family",
     "JobSpec",
-    "Member",
-    "NotebookSpec",
     "KubernetesComputeConfiguration",
     "MMLBaseEstimator",
+    "Member",
     "Mpi",
     "MpiConfiguration",
     "Nccl",
+    "NotebookSpec",
     "ParallelTaskConfiguration",
     "ParameterServer",
     "PyTorch",
@@ -92,6 +92,7 @@ __all__ = [
     "SparkSection",
     "TensorFlow",
     "TensorflowConfiguration",
+    "able_to_execute_notebooks",
     "argument_strings",
     "command_line",
     "framework_packages",

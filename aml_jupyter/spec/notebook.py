@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .requirements import normalised, pip_name
+
+if TYPE_CHECKING:
+    from .environment import Environment
+
+EXECUTED_BY = ("papermill", "ipykernel")
+"""The packages that a notebook is executed by, in the interpreter of its run."""
 
 DEFAULT_KERNEL_START = 60.0
 """Seconds that a kernel may take to start."""
@@ -37,3 +47,20 @@ class NotebookSpec:
             return None
         known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
         return cls(**known)
+
+
+def able_to_execute_notebooks(environment: Environment) -> Environment:
+    """A copy that has the packages that notebooks are executed by.
+
+    One that is managed by its user is left as it is.
+    """
+    made = copy.deepcopy(environment)
+    packages = made.python.conda_dependencies
+    if made.python.user_managed_dependencies or packages is None:
+        return made
+    there = {normalised(pip_name(entry)) for entry in packages.pip_packages}
+    there |= {entry.partition("=")[0].strip() for entry in packages.conda_packages}
+    for name in EXECUTED_BY:
+        if name not in there:
+            packages.add_pip_package(name)
+    return made

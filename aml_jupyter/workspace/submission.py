@@ -29,16 +29,18 @@ from ..errors import (
     UserErrorException,
 )
 from ..home import home
-from ..job import events
+from ..job import events, layout
 from ..job.run import text_values
 from ..spec import (
     MAX_DURATION_SECONDS_DEFAULT,
     JobSpec,
+    NotebookSpec,
     Resources,
     RunConfiguration,
     RunRequest,
     ScriptRunConfig,
     Source,
+    able_to_execute_notebooks,
     argument_strings,
     process_variables,
 )
@@ -135,22 +137,28 @@ def plan(
     resources: Resources | None = None,
     options: Mapping[str, object] | None = None,
     liked_gpus: int | None = None,
+    notebook: NotebookSpec | None = None,
 ) -> Submission:
     """Check everything that can be checked without changing anything.
 
-    ``options`` are settings of the run's target that hold for this run only; ``liked_gpus`` are
-    asked for as far as there are any.
+    ``notebook`` says how a script that is a notebook is executed. ``options`` are settings of the
+    run's target that hold for this run only; ``liked_gpus`` are asked for as far as there are any.
     """
     script = _checked(config, source)
     effective = script.effective()
     _refuse_several_processes(effective)
     where = place(folder, effective, resources, options, liked_gpus)
+    if _is_notebook(effective.script):
+        notebook = notebook or script.notebook or NotebookSpec()
+        # What is submitted from executes notebooks already: it has this package.
+        if where.is_container or not effective.environment.is_default():
+            effective.environment = able_to_execute_notebooks(effective.environment)
     environment = resolve(
         effective.environment,
         container=where.is_container,
         base_image=_text(where.options.get("base_image")),
     )
-    job = _job(effective, environment, where)
+    job = _job(effective, environment, where, notebook)
     source = source or Source(os.path.abspath(script.source_directory), {}, {"kind": "folder"})
     return Submission(
         folder,
@@ -177,8 +185,20 @@ def _checked(config: object, source: Source | None) -> ScriptRunConfig:
     return config
 
 
-def _job(config: RunConfiguration, environment: ResolvedEnvironment, where: Place) -> JobSpec:
+def _is_notebook(script: str | None) -> bool:
+    return bool(script) and str(script).endswith(".ipynb")
+
+
+def _job(
+    config: RunConfiguration,
+    environment: ResolvedEnvironment,
+    where: Place,
+    notebook: NotebookSpec | None,
+) -> JobSpec:
     """The process that the configuration comes to."""
+    if notebook is not None and not notebook.output:
+        output = f"{layout.OUTPUTS}/{os.path.basename(config.script or '')}"
+        notebook = replace(notebook, output=output)
     command = config.command if isinstance(config.command, str) else None
     return JobSpec(
         script=None if command else config.script,
@@ -195,6 +215,7 @@ def _job(config: RunConfiguration, environment: ResolvedEnvironment, where: Plac
         recipe=environment.recipe.to_json() if environment.recipe else {},
         image=environment.image,
         options={**where.options, **environment.options},
+        notebook=notebook,
     )
 
 
