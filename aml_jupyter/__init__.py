@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .workspace import Run as Run
     from .workspace import Workspace as Workspace
     from .workspace.amlcompute import AmlCompute as AmlCompute
+    from .workspace.batch import Batch as Batch
     from .workspace.compute_target import ComputeTarget as ComputeTarget
 
 __version__ = "0.1.0"
@@ -48,6 +49,7 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "AmlCompute": "workspace.amlcompute",
     "AmlError": "errors",
+    "Batch": "workspace.batch",
     "Chainer": "spec",
     "ComputeTarget": "workspace.compute_target",
     "CondaDependencies": "spec",

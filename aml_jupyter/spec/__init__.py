@@ -23,7 +23,7 @@ from .environment import DEFAULT_ENVIRONMENT_NAME, Environment, process_variable
 from .estimators import Chainer, Estimator, MMLBaseEstimator, PyTorch, SKLearn, TensorFlow
 from .frameworks import FRAMEWORK_NAMES, FrameworkPackages, framework_packages
 from .notebook import NotebookSpec, able_to_execute_notebooks
-from .records import RUN_FORMAT, Family, JobSpec, Member, RunRequest
+from .records import FAMILY_TYPE, RUN_FORMAT, Family, JobSpec, Member, RunRequest
 from .resources import ALL_GPUS, Resources
 from .runconfig import COMMUNICATORS, FRAMEWORKS, RunConfiguration, argument_strings, command_line
 from .script import MAX_DURATION_SECONDS_DEFAULT, ScriptRunConfig
@@ -46,6 +46,7 @@ __all__ = [
     "DEFAULT_CPU_IMAGE",
     "DEFAULT_ENVIRONMENT_NAME",
     "DEFAULT_GPU_IMAGE",
+    "FAMILY_TYPE",
     "FRAMEWORKS",
     "FRAMEWORK_NAMES",
     "MAX_DURATION_SECONDS_DEFAULT",

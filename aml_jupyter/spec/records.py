@@ -10,6 +10,9 @@ from aml_jupyter.errors import ServiceException
 from .notebook import NotebookSpec
 from .resources import Resources
 
+FAMILY_TYPE = "aml.batch"
+"""The type of a run that is its children."""
+
 RUN_FORMAT = 1
 """The version of ``run.json`` that is written here, and the newest that is understood."""
 
@@ -100,31 +103,40 @@ class JobSpec:
 class Member:
     """One child of a family: how it is called, and the values that tell it from the others.
 
-    ``done_by`` is the run of an earlier family that has done it already.
+    ``done_by`` is the run of an earlier family that has done it already; ``replay`` the number of
+    cells of a notebook that are run only for their state.
     """
 
     name: str
     parameters: Mapping[str, object] = field(default_factory=dict)
     done_by: str | None = None
+    replay: int = 0
 
     def job(self, template: JobSpec) -> JobSpec:
         """The job of this child: its values are a notebook's parameters, or follow a script."""
         if template.notebook is not None:
             values = {**template.notebook.parameters, **self.parameters}
-            return replace(template, notebook=replace(template.notebook, parameters=values))
+            notebook = replace(template.notebook, parameters=values, replay=self.replay)
+            return replace(template, notebook=notebook)
         said = [part for name, value in self.parameters.items() for part in (f"--{name}", value)]
         return replace(template, arguments=(*template.arguments, *map(str, said)))
 
     def to_json(self) -> dict[str, object]:
         """The member as it stands in its family."""
-        done = {"done_by": self.done_by} if self.done_by else {}
-        return {"name": self.name, "parameters": dict(self.parameters), **done}
+        more: dict[str, object] = {"done_by": self.done_by} if self.done_by else {}
+        if self.replay:
+            more["replay"] = self.replay
+        return {"name": self.name, "parameters": dict(self.parameters), **more}
 
     @classmethod
     def from_json(cls, record: Mapping[str, object]) -> Member:
         """The member in ``record``."""
-        done_by = _text_or_none(record, "done_by")
-        return cls(_text(record, "name"), _mapping(record, "parameters"), done_by)
+        return cls(
+            _text(record, "name"),
+            _mapping(record, "parameters"),
+            _text_or_none(record, "done_by"),
+            int(_number(record, "replay")),
+        )
 
 
 @dataclass(frozen=True)
