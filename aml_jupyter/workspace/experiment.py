@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserErrorException
 from ..job import layout
 from ..job.run import interactive_request, start_interactive, text_values
-from ..spec import MMLBaseEstimator, Resources, ScriptRunConfig, Source
+from ..spec import MMLBaseEstimator, NotebookSpec, Resources, ScriptRunConfig, Source
 from ..store import Query, snapshots
 from ..store.objects import Objects
 from . import submission
@@ -76,6 +76,7 @@ class Experiment:
         resources: Resources | None = None,
         options: Mapping[str, Any] | None = None,
         script_params: Mapping[str, Any] | None = None,
+        notebook: NotebookSpec | None = None,
         credential_passthrough: bool = False,
         show_output: bool = False,
     ) -> Run:
@@ -83,7 +84,8 @@ class Experiment:
 
         Everything that can be wrong with the request is said here, before anything is queued.
         ``resources`` are what it waits for; ``options`` are settings of its target that hold for
-        this run only. ``script_params`` take the place of those of an estimator.
+        this run only. ``script_params`` take the place of those of an estimator. ``notebook`` says
+        how a script that is a notebook is executed, and with which parameters.
         """
         return self._submit(
             config,
@@ -94,6 +96,7 @@ class Experiment:
             resources=resources,
             options=options,
             script_params=script_params,
+            notebook=notebook,
         )
 
     def plan(
