@@ -13,7 +13,7 @@ from ..job import layout
 from ..store.feed import read_tail
 
 _TAIL_LINES = 30
-_OF_EXCEPTIONS = ("type", "message", "traceback", "file", "line")
+_OF_EXCEPTIONS = ("type", "message", "traceback", "file", "line", "cell")
 
 
 def explain(folder: str, status: JobStatus) -> dict[str, Any]:

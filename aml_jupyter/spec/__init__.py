@@ -23,6 +23,11 @@ from .environment import DEFAULT_ENVIRONMENT_NAME, Environment, process_variable
 from .estimators import Chainer, Estimator, MMLBaseEstimator, PyTorch, SKLearn, TensorFlow
 from .frameworks import FRAMEWORK_NAMES, FrameworkPackages, framework_packages
 from .notebook import NotebookSpec, able_to_execute_notebooks
+from .notebook_run import (
+    AzureMLNotebookHandler,
+    NotebookRunConfig,
+    PapermillExecutionHandler,
+)
 from .records import FAMILY_TYPE, RUN_FORMAT, Family, JobSpec, Member, RunRequest
 from .resources import ALL_GPUS, Resources
 from .runconfig import COMMUNICATORS, FRAMEWORKS, RunConfiguration, argument_strings, command_line
@@ -55,6 +60,7 @@ __all__ = [
     "RUN_FORMAT",
     "AmlComputeConfiguration",
     "ApplicationEndpointConfiguration",
+    "AzureMLNotebookHandler",
     "Chainer",
     "CondaDependencies",
     "ContainerRegistry",
@@ -77,7 +83,9 @@ __all__ = [
     "Mpi",
     "MpiConfiguration",
     "Nccl",
+    "NotebookRunConfig",
     "NotebookSpec",
+    "PapermillExecutionHandler",
     "ParallelTaskConfiguration",
     "ParameterServer",
     "PyTorch",
