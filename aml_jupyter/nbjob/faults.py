@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
 _NO_INPUT = "StdinNotImplementedError"
 _NOT_DEFINED = "NameError"
+_MEANS = {
+    signal.SIGSEGV: " Compiled code reached for memory that is not its own.",
+    signal.SIGABRT: " Compiled code gave up; the log may tell why.",
+    signal.SIGBUS: " Compiled code reached for memory that is gone: a file that became shorter?",
+    signal.SIGILL: " It has an instruction that this processor does not know.",
+    signal.SIGKILL: " Somebody did that, or the system for want of memory.",
+}
 
 
 class NotebookFailed(Exception):
@@ -23,6 +30,10 @@ class NotebookFailed(Exception):
     def __init__(self, message: str, outcome: dict[str, Any]) -> None:
         super().__init__(message)
         self.aml_outcome = outcome
+
+
+class Unable(Exception):
+    """What it takes to execute the notebook is not there."""
 
 
 class KernelDied(Exception):
@@ -37,17 +48,26 @@ class CellTimedOut(Exception):
     """A cell took longer than it may."""
 
 
-def death(number: int | None, out_of_memory: bool) -> KernelDied:
-    """The end of a kernel by a signal, or by itself where there was none."""
-    if out_of_memory:
+class Canceled(BaseException):
+    """The execution was asked to end, and has done so with everything in its place."""
+
+
+def death(number: int | None, code: int | None, out_of_memory: bool) -> KernelDied:
+    """The end of a kernel by a signal, or by itself with an exit code where there was none."""
+    if out_of_memory and number == signal.SIGKILL:
         return OutOfMemory(
             "The kernel was ended because memory ran out. "
             "Ask for more with --mem, or let the cell hold less at a time."
         )
     if number is None:
-        return KernelDied("The kernel ended by itself: something called os._exit, or crashed.")
-    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    return KernelDied(f"The kernel was ended by {name}.")
+        told = "" if code is None else f" with exit code {code}"
+        return KernelDied(f"The kernel ended by itself{told}: something called os._exit, or exec.")
+    means = next((text for known, text in _MEANS.items() if known == number), "")
+    return KernelDied(f"The kernel was ended by {_name_of(number)}.{means}")
+
+
+def _name_of(number: int) -> str:
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
 def advice(name: str, message: str) -> str:
@@ -59,6 +79,8 @@ def advice(name: str, message: str) -> str:
         )
     if name == _NOT_DEFINED and "not defined" in message:
         return "Define it in a cell above, or give it with -p and a cell tagged `parameters`."
+    if name == "MemoryError":
+        return "Ask for more with --mem, or let the cell hold less at a time."
     return ""
 
 

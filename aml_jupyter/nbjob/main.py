@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from aml_jupyter.job import layout
 
-from .faults import NotebookFailed, failed
+from .faults import Canceled, KernelDied, NotebookFailed, Unable, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,16 +24,16 @@ def execute(folder: str, notebook: str) -> None:
     Raises :class:`NotebookFailed` when a cell failed. What was executed is in the notebook that
     the request calls ``output``, whatever happens.
     """
-    _check_installed()
-    request = layout.read_json(os.path.join(folder, layout.REQUEST)) or {}
-    spec: dict[str, Any] = (request.get("job") or {}).get("notebook") or {}
-    content, language = _read(notebook)
-    # Before anything else here: a kernel is forked from a process without threads and sockets.
-    kernel = _forked(spec, content, language)
-    name = spec.get("kernel") or _kernel_name(content) or "python3"
-    output = spec.get("output") or os.path.join(layout.OUTPUTS, os.path.basename(notebook))
-    os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
-    _run(folder, content, output, name, language, spec, kernel)
+    try:
+        _check_installed()
+        request = layout.read_json(os.path.join(folder, layout.REQUEST)) or {}
+        _Execution(folder, notebook, (request.get("job") or {}).get("notebook") or {}).run()
+    except (Unable, KernelDied, NotebookFailed):
+        # Whatever there is to read about it is in the log already.
+        sys.excepthook = _say_briefly
+        raise
+    except Canceled:
+        _end_by_signal()
 
 
 def _check_installed() -> None:
@@ -40,37 +41,123 @@ def _check_installed() -> None:
 
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise SystemExit(
+        raise Unable(
             f"A notebook is executed by papermill, and {sys.executable} has no "
             f"{' and no '.join(missing)}.\n"
-            f"Add {' '.join(_NEEDED)} to the run's environment."
+            f"Add {' and '.join(missing)} to the run's environment."
         )
 
 
-def _read(path: str) -> tuple[Any, str]:
-    """The notebook, in the newest format, and its language."""
+class _Execution:
+    """One notebook, and what is asked of it."""
+
+    def __init__(self, folder: str, path: str, spec: dict[str, Any]) -> None:
+        self._folder = folder
+        self._path = path
+        self._spec = spec
+        self._content = _read(path)
+        self._language = _language(self._content)
+        self._output = spec.get("output") or os.path.join(layout.OUTPUTS, os.path.basename(path))
+
+    def run(self) -> None:
+        """Execute it."""
+        # Before anything else here: a kernel is forked from a process without threads and sockets.
+        kernel = self._forked()
+        os.makedirs(os.path.dirname(self._output) or ".", exist_ok=True)
+        from papermill.exceptions import PapermillExecutionError
+
+        from aml_jupyter.job.run import Run
+
+        from .engine import AmlEngine
+        from .report import Report
+
+        report = Report(Run.get_context(), self._folder)
+        try:
+            AmlEngine.execute_notebook(
+                self._prepared(),
+                self._kernel_name(),
+                self._output,
+                progress_bar=False,
+                start_timeout=self._spec.get("start_timeout") or 60,
+                execution_timeout=self._spec.get("cell_timeout") or None,
+                kernel=kernel,
+                report=report,
+                replay=int(self._spec.get("replay") or 0),
+                is_last=True,
+            )
+        except PapermillExecutionError as error:
+            trace = "\n".join(error.traceback)
+            count = error.exec_count
+            raise failed(report.place, count, error.ename, error.evalue, trace) from None
+
+    def _named_kernel(self) -> str | None:
+        """The kernelspec that is asked for; a Python notebook asks for none by itself."""
+        its = (self._content.metadata.get("kernelspec") or {}).get("name")
+        name = self._spec.get("kernel") or (None if self._language in _PYTHON else its)
+        return str(name) if name else None
+
+    def _kernel_name(self) -> str:
+        return self._named_kernel() or "python3"
+
+    def _forked(self) -> Any:
+        """A kernel that is a fork of this process, if that is the one that is asked for."""
+        from .kernels import ForkedKernel, can_fork
+
+        name = self._named_kernel()
+        if (name and not _is_own(name)) or not can_fork():
+            return None
+        return ForkedKernel.fork()
+
+    def _prepared(self) -> Any:
+        """The notebook with its parameters, as papermill's ``execute_notebook`` makes it.
+
+        That would write the executed notebook once more at the end, in seconds if it is large.
+        """
+        from papermill.execute import prepare_notebook_metadata, remove_error_markers
+
+        content = self._content
+        if self._spec.get("parameters"):
+            content = self._with_parameters(content, self._spec["parameters"])
+        content = prepare_notebook_metadata(content, self._path, self._output, False)
+        return remove_error_markers(content)
+
+    def _with_parameters(self, content: Any, parameters: dict[str, Any]) -> Any:
+        from papermill.exceptions import PapermillException
+        from papermill.inspection import _infer_parameters
+        from papermill.parameterize import parameterize_notebook
+
+        which = {"kernel_name": self._kernel_name(), "language": self._language}
+        try:
+            known = {
+                each.name
+                for each in _infer_parameters(
+                    content, name=which["kernel_name"], language=self._language
+                )
+            }
+            content = parameterize_notebook(content, parameters, **which)
+        except PapermillException as error:
+            raise Unable(
+                f"The parameters cannot be written in {self._language}: {error}"
+            ) from error
+        for name in sorted(set(parameters) - known):
+            print(f"{name} is set, and the notebook's cell tagged `parameters` has no such name.")
+        return content
+
+
+def _read(path: str) -> Any:
+    """The notebook, in the newest format."""
     from papermill.iorw import load_notebook_node
 
-    content = load_notebook_node(path)
+    try:
+        return load_notebook_node(path)
+    except ValueError as error:
+        raise Unable(f"{path} is not a notebook: {error}") from error
+
+
+def _language(content: Any) -> str:
     metadata = content.metadata
-    language = (metadata.get("language_info") or {}).get("name")
-    language = language or (metadata.get("kernelspec") or {}).get("language") or "python"
-    return content, str(language).lower()
-
-
-def _kernel_name(content: Any) -> str | None:
-    name = (content.metadata.get("kernelspec") or {}).get("name")
-    return str(name) if name else None
-
-
-def _forked(spec: dict[str, Any], content: Any, language: str) -> Any:
-    """A kernel that is a fork of this process, if that is the one that is asked for."""
-    from .kernels import ForkedKernel, can_fork
-
-    name = spec.get("kernel") or (None if language in _PYTHON else _kernel_name(content))
-    if (name and not _is_own(name)) or not can_fork():
-        return None
-    return ForkedKernel.fork()
+    name = (metadata.get("language_info") or {}).get("name")
+    return str(name or (metadata.get("kernelspec") or {}).get("language") or "python").lower()
 
 
 def _is_own(name: str) -> bool:
@@ -88,50 +175,12 @@ def _is_own(name: str) -> bool:
     return is_own and arguments == usual and not spec.env
 
 
-def _run(
-    folder: str,
-    content: Any,
-    output: str,
-    name: str,
-    language: str,
-    spec: dict[str, Any],
-    kernel: Any,
-) -> None:
-    from papermill.exceptions import PapermillExecutionError
-    from papermill.execute import execute_notebook
-
-    from aml_jupyter.job.run import Run
-
-    from .engine import register
-    from .report import Report
-
-    register()
-    report = Report(Run.get_context(), folder)
-    try:
-        execute_notebook(
-            content,
-            output,
-            parameters=spec.get("parameters") or {},
-            engine_name="aml",
-            kernel_name=name,
-            language=language,
-            progress_bar=False,
-            start_timeout=spec.get("start_timeout") or 60,
-            execution_timeout=spec.get("cell_timeout") or None,
-            kernel=kernel,
-            report=report,
-            replay=int(spec.get("replay") or 0),
-        )
-    except PapermillExecutionError as error:
-        raise _failed(error, report) from None
-    except LookupError as error:
-        raise SystemExit(str(error)) from None
-
-
-def _failed(error: Any, report: Any) -> NotebookFailed:
-    sys.excepthook = _say_briefly  # the log has the traceback already, where the cell is
-    trace = "\n".join(error.traceback)
-    return failed(report.place, error.exec_count, error.ename, error.evalue, trace)
+def _end_by_signal() -> None:
+    """End as a program that was asked to and did nothing about it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _say_briefly(kind: Any, error: BaseException, trace: Any) -> None:

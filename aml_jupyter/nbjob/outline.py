@@ -14,7 +14,7 @@ class Place(NamedTuple):
     """A code cell: its number from 1, how many there are, and what it is about."""
 
     number: int
-    count: int
+    of: int
     heading: str
 
 

@@ -31,7 +31,7 @@ class Report:
     def begin(self, place: Place, is_again: bool) -> None:
         """A cell begins; ``is_again`` if it is only for the state that it leaves."""
         self.place = place
-        text = f"cell {place.number} of {place.count}"
+        text = f"cell {place.number} of {place.of}"
         if is_again:
             text += ", again for its state"
         if place.heading:
@@ -41,7 +41,7 @@ class Report:
             "progress",
             stage=states.RUNNING,
             done=place.number - 1,
-            total=place.count,
+            total=place.of,
             text=text,
         )
         _print(f"\n── {text}\n")
@@ -49,11 +49,14 @@ class Report:
     def end(self, place: Place, seconds: float) -> None:
         """A cell is over."""
         events.append(
-            self._folder, CELL, number=place.number, of=place.count, seconds=round(seconds, 4)
+            self._folder, CELL, number=place.number, of=place.of, seconds=round(seconds, 4)
         )
 
-    def done(self, count: int) -> None:
-        """All cells are over."""
+    def trouble(self, error: OSError) -> None:
+        """The executed notebook could not be written."""
+        text = f"The executed notebook could not be written: {error}"
+        events.append(self._folder, "warning", message=text)
+        _print(f"\n{text}\n")
 
     def output(self, output: Any) -> None:
         """A cell said something."""
