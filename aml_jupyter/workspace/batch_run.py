@@ -120,7 +120,7 @@ class BatchRun(Run):
         attempts: dict[int, int] = {}
         for child in workspace.find_runs(Query(parent=self.id)):
             number, attempt = _place(child)
-            attempts[number] = max(attempts.get(number, 0), attempt + 1)
+            attempts[number] = max(attempts.get(number, 0), attempt)
             if number not in latest or _place(latest[number])[1] < attempt:
                 latest[number] = child
         times = _Times(self.experiment.name, self.notebook)
@@ -174,7 +174,7 @@ class BatchRun(Run):
                 name if name not in record else f"metric:{name}": v for name, v in found.items()
             }
             state = {"state": row.status, "seconds": row.seconds}
-            record = {**record, **state, **taken, "error": row.error or None, "run": row.run_id}
+            record = {**record, **state, **taken, "error": row.error, "run": row.run_id}
             records.append(record)
         frame = pandas.DataFrame.from_records(records)
         frame.index.name = "notebook"
@@ -201,6 +201,15 @@ def find_batch(workspace: Workspace, name: str, experiment: str | None = None) -
             continue
         if summary.id == name or summary.properties.get(BATCH_NAME) == name:
             return as_batch(workspace.get_run(summary.id))
+    return None
+
+
+def gone_on_with(batch: BatchRun) -> BatchRun | None:
+    """The newest batch that goes on with this one already, if there is one."""
+    query = Query(experiment=batch.experiment.name, top_level=True)
+    for summary in batch.experiment.workspace.find_runs(query):
+        if summary.properties.get(RESUMES) == batch.id:
+            return as_batch(batch.experiment.workspace.get_run(summary.id))
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -149,12 +150,14 @@ def combined(values: Values, how: str = GRID, table: Sequence[Set] = ()) -> list
 
     Every line of the table goes with every set of values.
     """
+    count = 1 if how == ZIP else math.prod(map(len, values.values()))
+    count *= max(1, len(table))
+    if count > MOST_SETS:
+        raise UserErrorException(
+            f"These values make {count:,} sets.", f"A batch has {MOST_SETS:,} at most."
+        )
     of_values = list(_zipped(values) if how == ZIP else _grid(values))
     sets = [{**line, **each} for line in table or [{}] for each in of_values]
-    if len(sets) > MOST_SETS:
-        raise UserErrorException(
-            f"These values make {len(sets):,} sets.", f"A batch has {MOST_SETS:,} at most."
-        )
     found: dict[str, Set] = {}
     for each in sets:
         found.setdefault(repr(sorted(each.items())), each)
