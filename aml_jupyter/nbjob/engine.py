@@ -16,7 +16,7 @@ from .outline import Outline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Sequence
 
     from .kernels import ForkedKernel
 
@@ -33,14 +33,22 @@ _MAY_FAIL = "raises-exception"
 class Manager(NotebookExecutionManager):  # type: ignore[misc]
     """What papermill tells of the execution, told on: to the file, to the log, to the run.
 
-    ``is_last`` says that nobody writes the notebook after this: then it has its error cell here.
+    ``paths`` are files that grow. ``is_last`` says that nobody writes the notebook after this:
+    then it has its error cell here.
     """
 
     def __init__(
-        self, nb: Any, output_path: str | None, report: Any, replay: int, is_last: bool, **more: Any
+        self,
+        nb: Any,
+        output_path: str | None,
+        report: Any,
+        paths: Sequence[str],
+        replay: int,
+        is_last: bool,
+        **more: Any,
     ) -> None:
         super().__init__(nb, output_path=output_path, **more)
-        self._file = GrowingNotebook(output_path, nb) if output_path else None
+        self._files = [GrowingNotebook(path, nb) for path in paths]
         self._report = report
         self._replay = replay
         self._is_last = is_last
@@ -55,8 +63,8 @@ class Manager(NotebookExecutionManager):  # type: ignore[misc]
 
     def save(self, **facts: Any) -> None:
         """Write what is new of the notebook."""
-        if self._file is not None:
-            self._file.save()
+        for file in self._files:
+            file.save()
 
     def cell_start(self, cell: Any, cell_index: int = 0, **facts: Any) -> None:
         """Tell which cell it is."""
@@ -95,15 +103,19 @@ class Manager(NotebookExecutionManager):  # type: ignore[misc]
 
     def changed(self, cell: int, output: int) -> None:
         """Take note that outputs of a cell have changed, from this one on."""
-        if self._file is not None:
-            self._file.changed(cell, output)
-            self._save_now_and_then()
+        for file in self._files:
+            file.changed(cell, output)
+        self._save_now_and_then()
 
     def _save_now_and_then(self) -> None:
         now = time.monotonic()
-        if self._file is not None and now - self._saved > _SAVE_EVERY:
+        if now - self._saved > _SAVE_EVERY:
             self._saved = now
-            self._file.save_soon()
+            self._save_soon()
+
+    def _save_soon(self) -> None:
+        for file in self._files:
+            file.save_soon()
 
     def cancel(self, index: int | None) -> None:
         """Take note that the end was asked for, while this cell was executed."""
@@ -112,8 +124,7 @@ class Manager(NotebookExecutionManager):  # type: ignore[misc]
             # Whoever asked may not wait for the cell's own end.
             self.nb.cells[index].metadata.papermill["status"] = CANCELED
             self.nb.metadata.papermill["exception"] = True
-            if self._file is not None:
-                self._file.save_soon()
+            self._save_soon()
 
     def notebook_complete(self, **facts: Any) -> None:
         """Join what belongs together in the notebook, and write the last of it; once."""
@@ -127,26 +138,16 @@ class Manager(NotebookExecutionManager):  # type: ignore[misc]
                 cell.metadata.papermill["status"] = "pending"
         elif self._is_last:
             self._mark_error()
-        if self._file is not None:
-            self._finish(self._file)
-
-    def _finish(self, file: GrowingNotebook) -> None:
-        """Write the file for the last time; a large one is as good as it is."""
-        if file.size > LARGEST_ARRANGED:
-            file.close()
-            return
-        import nbformat
-
-        for cell in self.nb.cells:
-            if cell.get("outputs"):
-                cell.outputs = merged(cell.outputs)
-        try:
-            whole = nbformat.writes(self.nb).encode()
-        except UnicodeError:  # half a character, which JSON can write all the same
-            whole = None
-        file.close(whole)
-        if file.error is not None and self._is_last:
-            self._report.trouble(file.error)
+        whole = None
+        if self._files and self._files[0].size <= LARGEST_ARRANGED:
+            for cell in self.nb.cells:
+                if cell.get("outputs"):
+                    cell.outputs = merged(cell.outputs)
+            whole = _arranged(self.nb)
+        for file in self._files:
+            file.close(whole)
+            if file.error is not None:
+                self._report.trouble(file.error)
 
     def _mark_error(self) -> None:
         """Put papermill's error cells where they belong, if there is an error."""
@@ -154,8 +155,17 @@ class Manager(NotebookExecutionManager):  # type: ignore[misc]
         if self.error is not None and marks:
             self.nb.cells.insert(self.error.cell_index, marks[-1])
             self.nb.cells.insert(0, marks[0])
-            if self._file is not None:
-                self._file.changed(0, 0)
+            for file in self._files:
+                file.changed(0, 0)
+
+
+def _arranged(nb: Any) -> bytes | None:
+    import nbformat
+
+    try:
+        return str(nbformat.writes(nb)).encode()
+    except UnicodeError:  # half a character, which JSON can write all the same
+        return None
 
 
 def error_of(nb: Any) -> tuple[Any, list[Any]]:
@@ -203,6 +213,7 @@ class AmlEngine(Engine):  # type: ignore[misc]
         log_output: bool = False,
         autosave_cell_every: int = 30,
         report: Any = None,
+        paths: Sequence[str] | None = None,
         replay: int = 0,
         is_last: bool = False,
         **options: Any,
@@ -212,6 +223,7 @@ class AmlEngine(Engine):  # type: ignore[misc]
             nb,
             output_path,
             report or _Silent(),
+            ([output_path] if output_path else []) if paths is None else paths,
             replay,
             is_last,
             progress_bar=progress_bar,

@@ -92,7 +92,11 @@ def failed(
     below = f", below “{place.heading}”" if place and place.heading else ""
     where = f"cell {number}" + (f" (In [{count}])" if count else "") + below
     hint = advice(name, message)
-    text = "\n".join(filter(None, (f"{message}, in {where}" if message else f"In {where}", hint)))
+    if message.endswith("."):
+        said = f"{message} It was in {where}."
+    else:
+        said = f"{message}, in {where}" if message else f"In {where}"
+    text = "\n".join(filter(None, (said, hint)))
     return NotebookFailed(
         text,
         {

@@ -104,7 +104,7 @@ class GrowingNotebook:
     # Writing
 
     def _keep_writing(self) -> None:
-        while True:
+        while not self._closed.is_set():
             self._wanted.wait()
             if self._closed.wait(max(0.0, self._not_before - time.monotonic())):
                 return

@@ -21,10 +21,11 @@ _LONGEST_IN_LOG = 10_000
 
 
 class Report:
-    """Reports to the run in ``folder``: events, log, recorded values."""
+    """Reports to the run in ``folder``: events, recorded values, and ``log`` what is said."""
 
-    def __init__(self, run: Any, folder: str) -> None:
+    def __init__(self, run: Any, folder: str, log: Any = None) -> None:
         self._folder = folder
+        self._log = log
         self._scraps = Scraps(run, folder)
         self.place: Place | None = None
 
@@ -44,7 +45,7 @@ class Report:
             total=place.of,
             text=text,
         )
-        _print(f"\n── {text}\n")
+        self._print(f"\n── {text}\n")
 
     def end(self, place: Place, seconds: float) -> None:
         """A cell is over."""
@@ -56,22 +57,22 @@ class Report:
         """The executed notebook could not be written."""
         text = f"The executed notebook could not be written: {error}"
         events.append(self._folder, "warning", message=text)
-        _print(f"\n{text}\n")
+        self._print(f"\n{text}\n")
 
     def output(self, output: Any) -> None:
         """A cell said something."""
         kind = output["output_type"]
         if kind == "stream":
-            _print(output["text"])
+            self._print(output["text"])
         elif kind == "error":
-            _print("\n".join(output["traceback"]) + "\n")
+            self._print("\n".join(output["traceback"]) + "\n")
         elif kind in ("display_data", "execute_result"):
             self._scraps.take(output)
             text = output["data"].get("text/plain", "")
             if text and not output["metadata"].get("scrapbook"):
-                _print(f"{text[:_LONGEST_IN_LOG]}\n")
+                self._print(f"{text[:_LONGEST_IN_LOG]}\n")
 
-
-def _print(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    def _print(self, text: str) -> None:
+        log = self._log or sys.stdout
+        log.write(text)
+        log.flush()
