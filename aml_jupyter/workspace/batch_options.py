@@ -1,25 +1,31 @@
-"""What `%aml_batch` and `aml batch` take, and the batch that it means."""
+"""What `%aml_batch` and `aml batch` take, and the batch that it means.
+
+The options are part of every magic's table: what they need for a batch comes with the first one.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserErrorException
 from ..spec.words import parse_duration, parse_tag
 from . import run_options
-from .batch import Batch, experiment_named
-from .batch_run import BatchRun, as_batch, find_batch, resume
-from .batch_values import GRID, ZIP, parse_values, read_table
 from .command_table import Option
-from .run_options import RunOptions
-from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from .batch import Batch
+    from .batch_run import BatchRun
+    from .run_options import RunOptions
+    from .workspace import Workspace
 
 
 def parameter(text: str) -> tuple[str, list[object]]:
     """Name and values from ``alpha=0.1,0.3``."""
+    from .batch_values import parse_values
+
     name, equals, values = text.partition("=")
     if not name.isidentifier() or not equals:
         raise ValueError("write a name and its values, such as `alpha 0.1,0.3`")
@@ -74,6 +80,9 @@ def batch_of(
     notebook: str, values: Mapping[str, Any], asked: RunOptions, facts: Mapping[str, object]
 ) -> Batch:
     """The batch that these options mean."""
+    from .batch import Batch
+    from .batch_values import GRID, ZIP, read_table
+
     _refuse_both(values, "grid", "zip")
     _refuse_both(values, "fail_fast", "keep_going")
     given: dict[str, list[object]] = {}
@@ -110,6 +119,8 @@ def resumed(notebook: str | None, values: Mapping[str, Any], workspace: Workspac
 
     With a notebook its folder is taken anew, for one that was mended.
     """
+    from .batch_run import as_batch, find_batch, resume
+
     wanted = str(values["resume"])
     earlier = find_batch(workspace, wanted)
     if earlier is None:
@@ -126,6 +137,8 @@ def resumed(notebook: str | None, values: Mapping[str, Any], workspace: Workspac
 
 def experiment_for(notebook: str, values: Mapping[str, Any]) -> str:
     """The experiment that the batch belongs to."""
+    from .batch import experiment_named
+
     return str(values.get("experiment") or experiment_named(notebook))
 
 
