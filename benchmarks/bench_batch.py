@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -28,6 +29,27 @@ _NOTEBOOKS, _PROCESSES = 32, 2
 _QUEUED = 1000
 _OUTPUT = 200 << 20
 _PAPERMILL = [str(Path(sys.executable).with_name("papermill")), "--no-progress-bar"]
+_LOOP = [
+    "sh", "-c",
+    'for n in $(seq "$3"); do ' + " ".join(_PAPERMILL)
+    + ' "$1" "$2/$n.ipynb" -p seed "$n" -p alpha 0.5 || exit 1; done',
+    "sh",
+]  # fmt: skip
+_POOL = [
+    sys.executable, "-c",
+    """
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from papermill import execute_notebook
+
+def execute(number):
+    values = {"seed": number, "alpha": 0.5}
+    execute_notebook(sys.argv[1], f"{sys.argv[2]}/{number}.ipynb", values, progress_bar=False)
+
+with ProcessPoolExecutor(2) as pool:
+    list(pool.map(execute, range(int(sys.argv[3]))))
+""",
+]  # fmt: skip
 _LINES = """
 line = "x" * 99 + "\\n"
 for _ in range({megabytes}):
@@ -38,7 +60,8 @@ for _ in range({megabytes}):
 def rows(effort: Effort) -> Iterator[Row]:
     """32 notebooks of five short cells with two parameters, two at a time: from the call of
     ``submit``, with a runner up but nothing warm, to the end of the last; by turns with
-    ``papermill`` for one after the other in a shell loop, and by ``xargs -P 2``. Then notebooks
+    ``papermill`` for one after the other in a shell loop, and by its ``execute_notebook`` in a
+    pool of two Python processes, which import it once. Then notebooks
     one by one, when others were executed before: from ``submit`` to the end, without the time
     of the cells. For papermill that is from its start to its exit. JupyterLab is installed.
     """
@@ -52,8 +75,8 @@ def rows(effort: Effort) -> Iterator[Row]:
             stop_runner()
             runner.ensure_runner()
             ours.append(_batch_seconds(place, path, count, number))
-            loop.append(_papermill_seconds(folder, path, count, 1))
-            pool.append(_papermill_seconds(folder, path, count, _PROCESSES))
+            loop.append(_papermill_seconds(folder, path, count, _LOOP))
+            pool.append(_papermill_seconds(folder, path, count, _POOL))
         yield _times(f"{count} notebooks, beside a shell loop", loop, ours, 6, "a shell loop")
         name = f"{count} notebooks, beside a pool of {_PROCESSES} processes"
         yield _times(name, pool, ours, 2, f"papermill, {_PROCESSES} at a time")
@@ -143,16 +166,13 @@ def _wait(batch: BatchRun, seconds: float = 600) -> None:
         time.sleep(0.02)
 
 
-def _papermill_seconds(folder: Path, path: Path, count: int, processes: int) -> float:
-    """The seconds that papermill takes for the same, started anew for each notebook."""
+def _papermill_seconds(folder: Path, path: Path, count: int, command: Sequence[str]) -> float:
+    """The seconds that papermill takes for the same."""
     out = folder / "by-papermill"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    numbers = "\n".join(map(str, range(count)))
-    work = f"{' '.join(_PAPERMILL)} {path} {out}/{{}}.ipynb -p seed {{}} -p alpha 0.5"
-    command = ["xargs", "-P", str(processes), "-I", "{}", "sh", "-c", work]
     begun = time.perf_counter()
-    subprocess.run(command, input=numbers, text=True, check=True, capture_output=True)
+    subprocess.run([*command, str(path), str(out), str(count)], check=True, capture_output=True)
     taken = time.perf_counter() - begun
     assert len(list(out.glob("*.ipynb"))) == count
     return taken
@@ -247,9 +267,10 @@ def _worst_gap(place: Experiment, text: str) -> float:
     batch = _submitted(place, path, {"seed": [1]})
     _wait(batch)
     row = batch.rows()[0]
-    assert row.status == states.COMPLETED and row.folder is not None, row.error
+    assert row.folder is not None
+    assert row.status == states.COMPLETED, row.error
     told = [e for e in events.read(str(row.folder))[0] if e["e"] in ("cell", "progress")]
-    pairs = zip(told, told[1:], strict=False)
+    pairs = itertools.pairwise(told)
     gaps = [after["t"] - one["t"] for one, after in pairs if one["e"] == "cell"]
     return max(gaps) * 1000
 

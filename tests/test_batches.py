@@ -46,7 +46,7 @@ def marking(folder: Path, seconds: float = 0.0) -> str:
     """A notebook that notes in a file that it began and that it ended."""
     mark = (
         "def mark(word):\n"
-        f"    with open({str(folder / MARKS)!r}, 'a') as file:\n"
+        f"    with open({str(folder.parent / MARKS)!r}, 'a') as file:\n"
         "        file.write(f'{word} {alpha} {seed}\\n')\n"
     )
     return notebook(
@@ -59,7 +59,7 @@ def marking(folder: Path, seconds: float = 0.0) -> str:
 
 
 def marks(folder: Path, word: str) -> list[str]:
-    file = folder / MARKS
+    file = folder.parent / MARKS
     lines = file.read_text().splitlines() if file.exists() else []
     return [line.partition(" ")[2] for line in lines if line.startswith(f"{word} ")]
 

@@ -296,7 +296,7 @@ def _describe(error: BaseException, trace: Any, limit: int) -> str:
     lines = traceback.format_exception(type(error), error, trace)
     frames = traceback.extract_tb(trace)
     where = frames[-1] if frames else None
-    told = {
+    told: Any = {
         "type": type(error).__name__,
         "message": message,
         "traceback": "".join(lines),
