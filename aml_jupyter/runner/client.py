@@ -49,6 +49,19 @@ def enqueue(
     wake(place)
 
 
+def enqueue_family(
+    folder: Path,
+    run_id: str,
+    environment: Mapping[str, str],
+    ask: queue.Ask,
+    secrets: Mapping[str, object] | None = None,
+) -> None:
+    """Hand over a run that is its children, who have the environment, secrets and ask of it."""
+    place = home()
+    queue.add(place, folder, run_id, environment, ask, secrets, queue.FAMILY)
+    wake(place)
+
+
 def impossible_here(resources: Resources) -> str | None:
     """Why this machine can never serve a run that asks for ``resources``, and the remedy."""
     from .leases import Machine, Wish, impossible
@@ -107,7 +120,7 @@ def look_after() -> None:
     if time.monotonic() - _looked_at > _LOOK_EVERY:
         _looked_at = time.monotonic()
         place = home()
-        if any(queue.entries(place, {})) and _ask(place, "status") is None:
+        if not queue.is_empty(place) and _ask(place, "status") is None:
             _start(place)
 
 

@@ -21,6 +21,7 @@ from ..home import Home
 from . import queue
 from .asking import Asker
 from .board import Board
+from .family import Families
 from .gpus import Gpus
 from .leases import Lease, Machine, Wish, decide, impossible
 from .lifecycle import ActiveRun
@@ -42,6 +43,7 @@ class Runner:
         self._home = home.make()
         self._idle_seconds = idle_seconds
         self._runs: dict[str, ActiveRun] = {}
+        self._families = Families(home)
         gpus = Gpus(say)
         self._sampler = Sampler(gpus)
         self._watch = MachineWatch(gpus)
@@ -73,7 +75,7 @@ class Runner:
             while not self._leaving:
                 self._look()
                 self._wait()
-                if self._is_idle() and not self._take_new():
+                if self._is_idle() and not self._take_new() and not self._families.take_new():
                     break
         finally:
             self._hang_up()
@@ -162,21 +164,24 @@ class Runner:
 
     def _look(self) -> None:
         """One round: take in what is new, see how jobs are, let runs have their turn."""
-        new = self._take_new()
-        statuses = self._poll()
         everyone = self._called or time.monotonic() >= self._look_at_all
         if everyone:
             self._called = False
             self._look_at_all = time.monotonic() + _LOOK_AT_ALL_EVERY
+        statuses = self._poll()
         for name, run in self._in_order():
             # Runs that wait are many: they are looked at when something concerns them.
-            if everyone or name in new or run.takes_a_slot or run.is_preparing:
+            if everyone or run.takes_a_slot or run.is_preparing:
                 self._advance(run, statuses.get(name))
+        # Before turns are given: which child is the next, or none, depends on those that ended.
+        concerned = self._families.look(self._runs, everyone) | self._take_new()
+        for name in sorted(concerned & self._runs.keys()):
+            self._advance(self._runs[name])
         self._machine = self._look_at_machine()
         self._give_turns()
         self._sampler.look(self._runs)
         self._publish()
-        if self._runs:
+        if self._runs or self._families:
             self._busy_at = time.monotonic()
 
     def _publish(self) -> None:
@@ -202,7 +207,11 @@ class Runner:
 
     def _grants(self) -> dict[str, Lease]:
         """Whose turn it is now, and what each of them gets."""
-        waiting = [(name, run) for name, run in self._in_order() if run.is_waiting]
+        waiting = [
+            (name, run)
+            for name, run in self._in_order()
+            if run.is_waiting and not self._families.holds_back(run)
+        ]
         held = [(run.wish, run.lease) for run in self._runs.values() if run.lease is not None]
         asked = ([name for name, _ in waiting], held, self._machine)
         if asked == self._asked:
@@ -210,7 +219,8 @@ class Runner:
         self._asked = asked
         for name, run in waiting:
             self._refuse_hopeless(name, run)
-        line = [(name, self._wish(run)) for name, run in waiting if not run.done]
+        lenders = self._lenders()
+        line = [(name, _wish(run, lenders)) for name, run in waiting if not run.done]
         decision = decide(held, line, self._machine)
         self._reasons = decision.reasons
         return dict(decision.grants)
@@ -220,7 +230,7 @@ class Runner:
         why = None if self._machine.trouble else impossible(run.wish, self._machine)
         if why:
             run.refuse(why)
-            del self._runs[name]
+            self._drop(name)
 
     def _look_at_machine(self) -> Machine:
         """What there is to lease, and who else uses it."""
@@ -231,8 +241,10 @@ class Runner:
         wanted = any(run.wish.resources.gpus for run in self._runs.values() if run.is_waiting)
         return self._watch.look(lessees, wanted)
 
-    def _wish(self, run: ActiveRun) -> Wish:
-        return replace(run.wish, lender=run.parent or "") if self._borrows(run) else run.wish
+    def _lenders(self) -> set[str]:
+        """Runs that lend what they have: one that waits for its child must not keep it from it."""
+        runs = [run for run in self._runs.values() if run.takes_a_slot]
+        return {run.entry.run_id for run in runs} - {run.parent for run in runs if run.parent}
 
     def _advance(
         self, run: ActiveRun, status: JobStatus | None = None, lease: Lease | None = None
@@ -244,9 +256,15 @@ class Runner:
             traceback.print_exc()
             run.put_off(_AFTER_A_FAULT, error)
         if run.done:
-            self._runs.pop(run.entry.path.name, None)
+            self._drop(run.entry.path.name)
             if before is not None:
                 self._board.ended(before)
+
+    def _drop(self, name: str) -> None:
+        """Forget a run that has left the queue."""
+        run = self._runs.pop(name, None)
+        if run is not None:
+            self._families.left(run)
 
     def _take_new(self) -> set[str]:
         new = {entry.path.name: entry for entry in queue.entries(self._home, self._runs)}
@@ -280,15 +298,6 @@ class Runner:
         with suppress(OSError):  # full of earlier wakes
             self._wakers[1].send(b"w")
 
-    def _borrows(self, run: ActiveRun) -> bool:
-        """A run that waits for its child must not keep the child from starting."""
-        if run.parent is None:
-            return False
-        runs = list(self._runs.values())
-        parent_runs = any(r.takes_a_slot and r.entry.run_id == run.parent for r in runs)
-        sibling_runs = any(r.takes_a_slot and r.parent == run.parent for r in runs)
-        return parent_runs and not sibling_runs
-
     def _wait(self) -> None:
         for key, _ in self._selector.select(self._timeout()):
             key.data()
@@ -305,6 +314,7 @@ class Runner:
             for seconds in (run.next_look, run.seconds_left() if run.is_running else None):
                 if seconds is not None:
                     yield seconds
+        yield from self._families.next_looks()
         if self._runs or self._has_published:
             yield self._publish_at - time.monotonic()
         if self._watch.next_look is not None:
@@ -316,4 +326,9 @@ class Runner:
             yield seconds
 
     def _is_idle(self) -> bool:
-        return not self._runs and time.monotonic() - self._busy_at >= self._idle_seconds
+        is_busy = self._runs or self._families
+        return not is_busy and time.monotonic() - self._busy_at >= self._idle_seconds
+
+
+def _wish(run: ActiveRun, lenders: set[str]) -> Wish:
+    return replace(run.wish, lender=run.parent or "") if run.parent in lenders else run.wish
