@@ -247,11 +247,8 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
         """Take in an output; of a stream, what is little goes on where the last piece ended."""
         is_hooked = bool(self.output_hook_stack[msg["parent_header"].get("msg_id")])
         if msg["msg_type"] == "stream" and not is_hooked and not self.clear_before_next_output:
-            name, text = msg["content"]["name"], msg["content"]["text"]
-            last = outs[-1] if outs else {}
-            if last.get("name") == name and len(last["text"]) + len(text) < _GREW_TO:
-                last["text"] = without_overwritten(last["text"] + text)
-                return NotebookNode(output_type="stream", name=name, text=text)
+            content = msg["content"]
+            return _add_to_stream(outs, content["name"], content["text"])
         if self.clear_before_next_output and not is_hooked:
             self._manager.changed(cell_index, 0)
         return super().output(outs, msg, display_id, cell_index)
@@ -286,6 +283,17 @@ class _Cancel:
     def __exit__(self, *error: Any) -> None:
         if self._loop is not None:
             self._loop.remove_signal_handler(signal.SIGTERM)
+
+
+def _add_to_stream(outs: Any, name: str, text: str) -> Any:
+    """Append text of a stream, in pieces that are not too small; the output that it is."""
+    new = NotebookNode(output_type="stream", name=name, text=text)
+    last = outs[-1] if outs else {}
+    if last.get("name") == name and len(last["text"]) + len(text) < _GREW_TO:
+        last["text"] = without_overwritten(last["text"] + text)
+    else:
+        outs.append(NotebookNode(new, text=without_overwritten(text)))
+    return new
 
 
 def without_overwritten(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 
@@ -123,23 +124,18 @@ class _Execution:
 
     def _with_parameters(self, content: Any, parameters: dict[str, Any]) -> Any:
         from papermill.exceptions import PapermillException
-        from papermill.inspection import _infer_parameters
         from papermill.parameterize import parameterize_notebook
 
-        which = {"kernel_name": self._kernel_name(), "language": self._language}
+        words = set(re.findall(r"\w+", _parameters_cell(content)))
         try:
-            known = {
-                each.name
-                for each in _infer_parameters(
-                    content, name=which["kernel_name"], language=self._language
-                )
-            }
-            content = parameterize_notebook(content, parameters, **which)
+            content = parameterize_notebook(
+                content, parameters, kernel_name=self._kernel_name(), language=self._language
+            )
         except PapermillException as error:
             raise Unable(
                 f"The parameters cannot be written in {self._language}: {error}"
             ) from error
-        for name in sorted(set(parameters) - known):
+        for name in sorted(set(parameters) - words):
             print(f"{name} is set, and the notebook's cell tagged `parameters` has no such name.")
         return content
 
@@ -152,6 +148,11 @@ def _read(path: str) -> Any:
         return load_notebook_node(path)
     except ValueError as error:
         raise Unable(f"{path} is not a notebook: {error}") from error
+
+
+def _parameters_cell(content: Any) -> str:
+    tagged = (cell for cell in content.cells if "parameters" in cell.metadata.get("tags", ()))
+    return str(next((cell.source for cell in tagged), ""))
 
 
 def _language(content: Any) -> str:
