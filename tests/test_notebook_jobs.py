@@ -26,6 +26,7 @@ from tests.support import (
     assert_no_orphans,
     experiment,
     finish,
+    interpreter,
     is_running,
     kill,
     log_of,
@@ -577,6 +578,32 @@ def test_an_interpreter_without_papermill_is_told_and_what_to_add(
     assert str(bare / "bin" / "python") in message
     assert "has no papermill and no ipykernel" in message
     assert "Add papermill and ipykernel to the run's environment" in message
+
+
+@pytest.mark.slow
+@pytest.mark.service("pypi")
+def test_the_oldest_papermill_on_the_oldest_python_does_it_too(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    python = interpreter("3.8")
+    if python is None:
+        pytest.skip("needs Python 3.8: put a `python3.8` on PATH")
+    place = tmp_path / "old"
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "venv", "-q", "-p", python, place], check=True)
+    packages = ["papermill==2.4.0", "ipykernel==6.29.0", "nbclient<0.9"]
+    into = ["pip", "install", "-q", "-p", place / "bin" / "python"]
+    subprocess.run([*uv, *into, *packages], check=True)
+    environment = Environment("old")
+    environment.python.user_managed_dependencies = True
+    environment.python.interpreter_path = str(place / "bin" / "python")
+    content = notebook(code("a = 1", "parameters"), "print(a)", "import sys; sys.version", "1/0")
+    run = start(experiment, content, environment=environment, parameters={"a": 2.5})
+    assert "division by zero" in message_of(finish(run, 60))
+    made = executed(run)
+    assert printed(made.cells[3]) == "2.5\n"
+    assert "3.8" in made.cells[4].outputs[0].data["text/plain"]
+    assert "papermill-error-cell" in made.cells[0].source
 
 
 # What a cell may find ------------------------------------------------------------------------

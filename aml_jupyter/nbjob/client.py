@@ -154,7 +154,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
         if isinstance(error, CellTimeoutError):
             self.shutdown_kernel = "immediate"
             why: Exception = CellTimedOut(
-                f"The cell took longer than {self.timeout:g} s and was given up. "
+                f"The cell took longer than {self._get_timeout(cell):g} s and was given up. "
                 "Allow it more with --timeout-cell, or see in its output where it hangs."
             )
             # It was interrupted, and has told where.

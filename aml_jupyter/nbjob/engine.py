@@ -5,6 +5,7 @@ papermill's conventions are kept: its parameters cell, its metadata, its error c
 
 from __future__ import annotations
 
+import math
 import time
 
 from nbformat import NotebookNode
@@ -264,8 +265,9 @@ class AmlEngine(Engine):  # type: ignore[misc]
             nb_man,
             kernel,
             kernel_name=kernel_name,
-            startup_timeout=start_timeout,
-            timeout=timeout,
+            # Older clients count in whole seconds.
+            startup_timeout=math.ceil(start_timeout),
+            timeout_func=(lambda cell: timeout) if timeout else None,
             log_output=log_output,
             stdout_file=stdout_file,
             stderr_file=stderr_file,
