@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -373,8 +375,23 @@ def test_what_was_printed_outlives_the_one_who_executes_and_the_kernel_does_not(
     assert_no_orphans(experiment.workspace.folder.root)
 
 
+def test_what_a_start_that_was_killed_left_behind_is_tidied(experiment: Experiment) -> None:
+    # There is no process of that number, nor can there be.
+    left, fresh = (Path(tempfile.gettempdir()) / f"aml-kernel-{n}-x" for n in (5000000, 5000001))
+    for folder in (left, fresh):
+        folder.mkdir()
+    try:
+        os.utime(left, (0, 0))
+        done(experiment, "1")
+        assert not left.exists()
+        assert fresh.exists()
+    finally:
+        for folder in (left, fresh):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def places() -> list[str]:
-    return [name for name in os.listdir("/tmp") if name.startswith("aml-kernel-")]
+    return [n for n in os.listdir(tempfile.gettempdir()) if n.startswith("aml-kernel-")]
 
 
 def test_a_cell_that_takes_too_long_is_given_up_and_says_where_it_was(

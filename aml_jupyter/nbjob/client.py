@@ -165,6 +165,8 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
             return
         else:
             why = self._death()
+        if cell.execution_count is None:  # it died before it could say
+            cell.execution_count = self.code_cells_executed
         name = type(why).__name__
         told = NotebookNode(output_type="error", ename=name, evalue=str(why))
         told.traceback = [f"{name}: {why}"]
