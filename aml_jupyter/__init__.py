@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .errors import AmlError as AmlError
     from .spec import DEFAULT_CPU_IMAGE as DEFAULT_CPU_IMAGE
     from .spec import DEFAULT_GPU_IMAGE as DEFAULT_GPU_IMAGE
+    from .spec import AzureMLNotebookHandler as AzureMLNotebookHandler
     from .spec import Chainer as Chainer
     from .spec import CondaDependencies as CondaDependencies
     from .spec import ContainerRegistry as ContainerRegistry
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .spec import Mpi as Mpi
     from .spec import MpiConfiguration as MpiConfiguration
     from .spec import Nccl as Nccl
+    from .spec import NotebookRunConfig as NotebookRunConfig
     from .spec import ParameterServer as ParameterServer
     from .spec import PyTorch as PyTorch
     from .spec import PyTorchConfiguration as PyTorchConfiguration
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from .workspace import Run as Run
     from .workspace import Workspace as Workspace
     from .workspace.amlcompute import AmlCompute as AmlCompute
+    from .workspace.batch import Batch as Batch
     from .workspace.compute_target import ComputeTarget as ComputeTarget
 
 __version__ = "0.1.0"
@@ -48,6 +51,8 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "AmlCompute": "workspace.amlcompute",
     "AmlError": "errors",
+    "AzureMLNotebookHandler": "spec",
+    "Batch": "workspace.batch",
     "Chainer": "spec",
     "ComputeTarget": "workspace.compute_target",
     "CondaDependencies": "spec",
@@ -63,6 +68,7 @@ _HOME_OF = {
     "Mpi": "spec",
     "MpiConfiguration": "spec",
     "Nccl": "spec",
+    "NotebookRunConfig": "spec",
     "ParameterServer": "spec",
     "PyTorch": "spec",
     "PyTorchConfiguration": "spec",

@@ -14,6 +14,7 @@ from .errors import RunnerError
 
 _SOCKET_PATH_LIMIT = 100
 _BUNDLED = ("__init__.py", "errors.py")
+_BUNDLED_ROOMS = ("job", "nbjob")
 
 
 class Home:
@@ -59,7 +60,8 @@ class Home:
         another version is installed.
         """
         package = Path(__file__).parent
-        files = [*_BUNDLED, *sorted(f"job/{path.name}" for path in (package / "job").glob("*.py"))]
+        rooms = [path for room in _BUNDLED_ROOMS for path in (package / room).glob("*.py")]
+        files = [*_BUNDLED, *sorted(str(path.relative_to(package)) for path in rooms)]
         content = {name: (package / name).read_bytes() for name in files}
         digest = hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()[:16]
         bundle = self.state / "bundle" / digest

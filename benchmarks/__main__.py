@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import (
+    bench_batch,
     bench_docker,
     bench_environments,
     bench_import,
@@ -38,6 +39,10 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "docker": bench_docker.rows,
     "deciding": bench_queue.deciding,
     "queue": bench_queue.rows,
+    "batch": bench_batch.rows,
+    "batch-queued": bench_batch.queued,
+    "batch-large": bench_batch.large,
+    "batch-killed": bench_batch.killed,
     "view": bench_view.rows,
 }
 

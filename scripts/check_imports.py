@@ -17,13 +17,14 @@ PACKAGE = "aml_jupyter"
 _SHARED = {"errors", "home", "lazy", "job", "spec"}
 _KEEPING = _SHARED | {"store"}
 _DOING = _KEEPING | {"engine", "environments", "backends"}
-_FACE = _DOING | {"runner", "workspace"}
+_FACE = _DOING | {"runner", "workspace", "nbjob"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "": {"errors", "job"},
     "errors": set(),
     "home": {"errors"},
     "lazy": set(),
     "job": {"errors"},
+    "nbjob": {"errors", "job"},
     "spec": {"errors", "lazy", "job"},
     "store": _SHARED,
     "engine": _SHARED,

@@ -669,16 +669,23 @@ def hostile_shot(hostile: str) -> Shot:
         ("id", "name", "experiment", "status", "target", "environment", "error", "note"), hostile
     )
     children = {
+        "of": "notebooks",
+        "partial": False,
         "columns": [{"name": hostile, "kind": "parameter"}],
-        "rows": [{"id": hostile, "name": hostile, "status": hostile, "started": 1.0,
-                  "seconds": 2.0, "cells": [hostile], "numbers": [None]}],
+        "rows": [
+            child(
+                **dict.fromkeys(("key", "id", "name", "status", "error", "note"), hostile),
+                **{"cells": [hostile], "numbers": [None], "notebook": hostile},
+                progress={"text": hostile, "done": None, "left": None},
+            )
+        ],
         "more": 3,
         "picture": parallel_coordinates([hostile], [[hostile]], hostile),
-    }  # fmt: skip
+    }
     return shot(
         curve(hostile, 1, 2, math.nan),
         curve(hostile, 1),
-        heads=[head(**facts, progress=progress, stages=(stage, stage))],
+        heads=[head(**facts, progress=progress, stages=(stage, stage), batch=True)],
         others=[(hostile, picture_of(hostile, [], Path("/nowhere"), 0))] * 20,
         log=log_of(f"{hostile}\n" * 30),
         children=children,
@@ -884,14 +891,64 @@ def test_images_of_a_card_have_a_limit_of_their_own() -> None:
     assert len(html) < 300_000
 
 
+def child(**facts: Any) -> dict[str, Any]:
+    """A row of a table of children."""
+    usual = {
+        "key": "0", "id": "exp_1", "name": "child", "status": "Completed", "started": 1.0,
+        "seconds": 61.0, "cells": [], "numbers": [], "progress": None, "error": "", "note": "",
+        "notebook": "",
+    }  # fmt: skip
+    return {**usual, **facts}
+
+
+def notebooks(count: int) -> dict[str, Any]:
+    """The table of a batch of which the last notebook runs, and one has failed."""
+    rows = [
+        child(key=str(n), name=f"alpha={n}", cells=["0.5"], numbers=[0.5]) for n in range(count)
+    ]
+    rows[-1] |= {"status": "Running", "progress": {"text": "cell 2 of 5 · <Train>", "done": 0.2,
+                 "left": 9.0}}  # fmt: skip
+    rows[-2] |= {"status": "Failed", "error": "ValueError: <b>no</b>"}
+    columns = [{"name": "loss", "kind": "metric"}]
+    return {
+        "of": "notebooks", "columns": columns, "rows": rows, "more": 0, "picture": "",
+        "partial": False,
+    }  # fmt: skip
+
+
+def test_a_batch_is_a_table_of_its_notebooks() -> None:
+    batch = shot(heads=[head(batch=True)], children=notebooks(3), log=log_of(""))
+    words = read(forms.card(batch))
+    assert "3 notebooks: 1 Completed, 1 Failed, 1 Running" in words
+    assert "● Running · cell 2 of 5 · <Train>" in words
+    assert "ValueError: <b>no</b>" in words
+    assert "no output yet" not in words
+    saved = forms.as_json(batch)["notebooks"]
+    assert isinstance(saved, dict)
+    assert saved["columns"] == ["Notebook", "Status", "Duration", "loss", "Error"]
+    assert [row["status"] for row in saved["rows"]] == ["Completed", "Failed", "Running"]
+
+
+def test_of_many_notebooks_those_that_run_or_failed_are_kept() -> None:
+    batch = shot(heads=[head(batch=True)], children=notebooks(1000), log=log_of(""))
+    html = forms.card(batch)
+    words = read(html)
+    assert weight(html) < 90_000
+    assert "alpha=999" in words
+    assert "ValueError" in words
+    assert "of 1000 notebooks are shown" in words
+    assert len(json.dumps(forms.as_json(batch))) < 20_000
+
+
 def test_children_are_a_picture_and_a_table() -> None:
     rows = [
-        {"id": f"exp_{n}", "name": f"child {n}", "status": "Completed", "started": 1.0,
-         "seconds": 61.0, "cells": ["0.1", "<adam>"], "numbers": [0.1, None]}
+        child(id=f"exp_{n}", name=f"child {n}", cells=["0.1", "<adam>"], numbers=[0.1, None])
         for n in range(300)
-    ]  # fmt: skip
+    ]
     names = ["lr", "optimizer"]
     table = {
+        "of": "runs",
+        "partial": False,
         "columns": [{"name": name, "kind": "parameter"} for name in names],
         "rows": rows,
         "more": 700,

@@ -138,7 +138,10 @@ class Backend(ABC):
     capabilities: ClassVar[Capabilities]
     settings: ClassVar[Mapping[str, Setting]] = {}
     starts_at_once: ClassVar[bool] = False
-    """Whether all questions take milliseconds; else the runner waits for them on threads."""
+    """Whether all questions take milliseconds; else the runner waits for them on threads.
+
+    A submit that takes longer for some jobs is told by :meth:`starts_slowly`.
+    """
 
     @abstractmethod
     def probe(self, options: Mapping[str, object] | None = None) -> Probe:
@@ -166,6 +169,13 @@ class Backend(ABC):
     @abstractmethod
     def read(self, handle: Handle, path: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
         """Bytes of a file of the run, from ``offset``; empty when there are none (yet)."""
+
+    def starts_slowly(self, job: Job) -> bool:
+        """Whether submit may take more than milliseconds for this job.
+
+        The runner then asks on a thread, perhaps for several jobs at the same time.
+        """
+        return not self.starts_at_once
 
     def merge(self, target: Mapping[str, object], run: Mapping[str, object]) -> dict[str, object]:
         """The settings of a target with those that hold for one run only."""

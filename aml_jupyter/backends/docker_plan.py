@@ -132,12 +132,12 @@ def plan_for(job: Job) -> ContainerPlan:
         )
     options = read_settings(spec.options)
     address = find_address(options, job.environment)
-    kind, what = ("command", spec.command) if spec.command is not None else ("script", spec.script)
+    kind = spec.kind
     added = _variables(job, options, address)
     start = str(job.bundle / "aml_jupyter/job/start.py")
     interpreter = spec.interpreter or "python"
-    arguments = expand(spec.arguments, added) if kind == "script" else []
-    command = [interpreter, start, str(job.folder), kind, what or "", *arguments]
+    arguments = [] if kind == "command" else expand(spec.arguments, added)
+    command = [interpreter, start, str(job.folder), kind, spec.what, *arguments]
     container = {
         "Image": spec.image,
         "Entrypoint": _entrypoint(interpreter, kind),
@@ -162,7 +162,7 @@ def name_for(folder: str) -> str:
 
 def _entrypoint(interpreter: str, kind: str) -> list[str]:
     """A script's own interpreter, named in full, is started as it is; others are looked for."""
-    if kind == "script" and os.path.isabs(interpreter):
+    if kind != "command" and os.path.isabs(interpreter):
         return [interpreter]
     otherwise = _WITHOUT_LAUNCHER if kind == "command" else _WITHOUT_PYTHON
     return ["/bin/sh", "-c", _LAUNCHED + otherwise, "aml"]

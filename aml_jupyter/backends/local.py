@@ -16,6 +16,7 @@ from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, ex
 from .files import read_below
 from .processes import end, processes_of, processes_of_each, wake
 from .visible import leased
+from .warm import WarmInterpreters
 
 _NOT_FOR_JOBS = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JPY_INTERRUPT_EVENT", CONTAINED)
 
@@ -24,15 +25,17 @@ class LocalBackend(Backend):
     """Each job is a launcher in a session of its own; its log is a file from the start.
 
     All that is known of a job is in its run folder: the launcher's claim, the exit status it
-    leaves. So any runner can go on where another was killed.
+    leaves. So any runner can go on where another was killed. A notebook's launcher is forked
+    from a process that has imported what it needs, and is no child of ours.
     """
 
     name = "local"
     capabilities = Capabilities(gpu=True, live_logs=True)
     starts_at_once = True
 
-    def __init__(self) -> None:
+    def __init__(self, warm: WarmInterpreters | None = None) -> None:
         self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self._warm = WarmInterpreters() if warm is None else warm
 
     def probe(self, options: Mapping[str, object] | None = None) -> Probe:
         """Always usable where processes can be forked."""
@@ -44,12 +47,9 @@ class LocalBackend(Backend):
         """The launcher's command line, and what it adds to the submitter's environment."""
         spec = job.spec
         start = str(job.bundle / "aml_jupyter/job/start.py")
-        if spec.command is not None:
-            # A shell command has no interpreter of its own: ours waits for it.
-            what = [sys.executable, start, str(job.folder), "command", spec.command]
-        else:
-            script = spec.script or ""
-            what = [spec.interpreter, start, str(job.folder), "script", script]
+        # A shell command has no interpreter of its own: ours waits for it.
+        interpreter = sys.executable if spec.command is not None else spec.interpreter
+        what = [interpreter, start, str(job.folder), spec.kind, spec.what]
         added = run_variables(job)
         if spec.command is not None:
             added["PYTHONUNBUFFERED"] = "1"
@@ -66,12 +66,24 @@ class LocalBackend(Backend):
         log = job.folder / layout.DRIVER_LOG
         return Plan(self.name, tuple(what), job.work, log, environment, added, job)
 
+    def starts_slowly(self, job: Job) -> bool:
+        """A notebook's interpreter may have to become warm first."""
+        return job.spec.kind == "notebook"
+
     def submit(self, plan: Plan) -> Handle:
         """Start the launcher; if the run is claimed already, the new one leaves at once."""
         folder = str(plan.job.folder)
+        launcher = self._warm.launch(plan) if self.starts_slowly(plan.job) else None
+        if launcher is not None:
+            return {"folder": folder, "launcher": dict(launcher)}
+        process = self._start(plan, folder)
+        self._started[folder] = process
+        return {"folder": folder, "launcher": identity(process.pid)}
+
+    def _start(self, plan: Plan, folder: str) -> subprocess.Popen[bytes]:
         log = open_plain(folder, layout.DRIVER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 plan.command,
                 cwd=plan.directory,
                 env=dict(plan.environment),
@@ -87,8 +99,6 @@ class LocalBackend(Backend):
             ) from error
         finally:
             os.close(log)
-        self._started[folder] = process
-        return {"folder": folder, "launcher": identity(process.pid)}
 
     def poll(self, handles: Sequence[Handle]) -> list[JobStatus]:
         """What the launcher wrote, else whether it is still there."""

@@ -29,6 +29,7 @@ OK, RUN_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 COMMANDS = {
     "run": ("submit", "run a script or a command, as a job that outlives this shell"),
     "rerun": ("submit", "do a run once more, from its own snapshot"),
+    "batch": ("batch", "execute a notebook with many sets of parameters, each as a run"),
     "runs": ("lists", "list the newest runs, filtered, or ranked by a metric"),
     "show": ("show", "everything about one run"),
     "logs": ("follow", "print a run's log, or follow it to its end"),
@@ -75,10 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _understood(parser: Parser, words: list[str]) -> Namespace:
-    if "--docker-arg" in words:
-        from .options import joined
+    from .options import joined, paired
 
+    if "--docker-arg" in words:
         words = joined(parser, words)
+    words = paired(parser, words)
     return parser.parse(words)
 
 

@@ -9,6 +9,7 @@ from ..workspace.command_table import Option
 from .parser import Parser
 
 _TAKES_DASHES = "takes_dashes"
+_IS_PAIR = "is_pair"
 
 
 def add_options(parser: Parser, options: Iterable[Option]) -> None:
@@ -25,6 +26,7 @@ def add_options(parser: Parser, options: Iterable[Option]) -> None:
             help=option.help.replace("%", "%%"),
         )
         setattr(action, _TAKES_DASHES, "--" in option.help)
+        setattr(action, _IS_PAIR, option.pair)
 
 
 def _reader(option: Option) -> Callable[[str], object]:
@@ -35,6 +37,23 @@ def _reader(option: Option) -> Callable[[str], object]:
             raise argparse.ArgumentTypeError(f"{text!r} is not understood, {error}") from None
 
     return read
+
+
+def paired(parser: Parser, words: Sequence[str]) -> list[str]:
+    """The words with ``-p NAME VALUES`` as ``-p NAME=VALUES``; a value may begin with a dash."""
+    pairs = {
+        flag
+        for action in parser.actions
+        if getattr(action, _IS_PAIR, False)
+        for flag in action.option_strings
+    }
+    left, done = list(words), []
+    while left:
+        word = left.pop(0)
+        if word in pairs and len(left) > 1 and "=" not in left[0]:
+            word = f"{word}={left.pop(0)}={left.pop(0)}"
+        done.append(word)
+    return done
 
 
 def joined(parser: Parser, words: Sequence[str]) -> list[str]:

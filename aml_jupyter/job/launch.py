@@ -3,9 +3,10 @@
 Two processes, one start of the interpreter. The first claims the run, forks, waits, and records
 the exit status: it needs neither the runner nor a free disk block to do so. The second becomes
 the user's program: a script runs in this interpreter exactly as under ``python script.py``, a
-command by a shell.
+command by a shell, a notebook by the room ``nbjob`` beside this one.
 
-``start.py RUN_FOLDER script train.py ARGUMENTS…``  or  ``start.py RUN_FOLDER command TEXT``
+``start.py RUN_FOLDER script train.py ARGUMENTS…``, ``start.py RUN_FOLDER command TEXT``  or
+``start.py RUN_FOLDER notebook report.ipynb``
 
 In a container of its own (:data:`CONTAINED`) the first process also writes the log, which nobody
 else could keep when the engine ends, passes signals on to all processes, and notes what ended
@@ -69,7 +70,10 @@ def main(arguments: list[str]) -> None:
     os.close(report)
     if kind == "command":
         os.execv("/bin/sh", ["/bin/sh", "-c", target])
-    _run_script(folder, target, arguments[3:])
+    if kind == "notebook":
+        _run_notebook(folder, target)
+    else:
+        _run_script(folder, target, arguments[3:])
 
 
 # The process that waits ----------------------------------------------------------------------
@@ -190,9 +194,7 @@ def _killed_any() -> bool:
 
 
 def _run_script(folder: str, script: str, arguments: list[str]) -> None:
-    """Become ``python script arguments…``, and note what ended it."""
-    os.close(_allocate(folder, OUTCOME))
-    _keep_flushing()
+    """Become ``python script arguments…``."""
     path = os.path.abspath(script) if sys.version_info >= (3, 9) else script
     sys.argv = [script, *arguments]
     # v1 has the working directory on the path too; the script's own comes first, as in Python.
@@ -200,9 +202,27 @@ def _run_script(folder: str, script: str, arguments: list[str]) -> None:
     sys.path[:1] = [here] if here == root else [here, root]
     if bundle not in sys.path:
         sys.path.append(bundle)
+    _run_program(folder, lambda: _execute(path))
+
+
+def _run_notebook(folder: str, notebook: str) -> None:
+    """Execute the notebook as the run's request says."""
+
+    def execute() -> None:
+        from importlib import import_module
+
+        import_module("aml_jupyter.nbjob.main").execute(folder, notebook)
+
+    _run_program(folder, execute)
+
+
+def _run_program(folder: str, program_body: Callable[[], None]) -> None:
+    """Be the user's program, and note what ended it."""
+    os.close(_allocate(folder, OUTCOME))
+    _keep_flushing()
     code, program, told = 0, os.getpid(), False
     try:
-        _execute(path)
+        program_body()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
@@ -276,17 +296,17 @@ def _describe(error: BaseException, trace: Any, limit: int) -> str:
     lines = traceback.format_exception(type(error), error, trace)
     frames = traceback.extract_tb(trace)
     where = frames[-1] if frames else None
-    return json.dumps(
-        {
-            **identity(),
-            "code": 1,
-            "type": type(error).__name__,
-            "message": message[:limit],
-            "traceback": "".join(lines)[-limit:],
-            "file": where.filename if where else getattr(error, "filename", None),
-            "line": where.lineno if where else getattr(error, "lineno", None),
-        }
-    )
+    told: Any = {
+        "type": type(error).__name__,
+        "message": message,
+        "traceback": "".join(lines),
+        "file": where.filename if where else getattr(error, "filename", None),
+        "line": where.lineno if where else getattr(error, "lineno", None),
+    }
+    # What executes a notebook tells of the cell's error, not of its own.
+    told.update(getattr(error, "aml_outcome", {}))
+    told.update(message=told["message"][:limit], traceback=told["traceback"][-limit:])
+    return json.dumps({**identity(), "code": 1, **told})
 
 
 def _write_outcome(folder: str, describe: Callable[[int], str]) -> None:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import UserErrorException
-from ..job import layout
-from ..store import Query, RunSummary
+from ..job import layout, states
 from ..store.series import MetricFeed
+from ..workspace.run import open_in
 from . import log_window, run_files
-from .markup import shown_number
+from .child_table import RunTable, Table
 
 if TYPE_CHECKING:
     from ..workspace import Run
@@ -36,8 +35,6 @@ class Answer(NamedTuple):
     buffer: bytes | None = None
 
 
-_MOST_ROWS = 500
-_MOST_METRIC_COLUMNS = 20
 _MOST_CANDIDATES = 200
 _COLUMNS = 240
 
@@ -62,7 +59,7 @@ class Answers:
         self._runs = [watch.run for watch in watches]
         self._run = self._runs[0]
         self._system = MetricFeed(self._run.folder / layout.SYSTEM)
-        self._parameters: dict[str, Mapping[str, str]] = {}
+        self._table = RunTable(self._run)
         self._kinds: Mapping[str, Callable[[Asked], Answer]] = {
             "page": self._page,
             "find": self._matches,
@@ -71,7 +68,7 @@ class Answers:
             "facts": lambda _: self._facts(),
             "tag": self._tag,
             "system": lambda _: Answer("system", self._measurements()),
-            "children": lambda _: Answer("children", self.child_table()),
+            "children": lambda _: Answer("children", self.child_table(at_once=False)),
             "compare": lambda _: Answer("compare", self.comparison()),
             "candidates": lambda _: Answer("candidates", self._candidates()),
             "folder": lambda _: Answer("said", self._folder()),
@@ -113,10 +110,12 @@ class Answers:
     def _bytes(self, asked: Asked) -> Answer:
         path, start = str(asked.get("path")), int(asked.get("from") or 0)
         count = int(asked.get("count") or run_files.CHUNK)
-        data, size = run_files.part(self._run.folder, path, start, count)
+        run = self.run(asked) if asked.get("run") else self._run
+        has_ended = run.status in states.TERMINAL  # asked first: what comes later is not missed
+        part = run_files.part(run.folder, path, start, count)
+        about = {"size": part.size, "modified": part.modified, "ended": has_ended}
         token = str(asked.get("token") or "")
-        about = {"path": path, "from": start, "size": size, "token": token}
-        return Answer("bytes", about, data)
+        return Answer("bytes", {"path": path, "from": start, "token": token, **about}, part.data)
 
     def _folder(self) -> str:
         """Show the folder in the desktop's file manager if there is a desktop; say where it is."""
@@ -193,85 +192,21 @@ class Answers:
         return compare(self._runs)._repr_html_() if len(self._runs) > 1 else ""
 
     def children(self, most: int) -> list[Run]:
-        """The youngest children of the leading run."""
-        return list(islice(self._run.get_children(), most))
+        """The youngest children of the leading run; of a batch those that have begun."""
+        notebooks = self._watch.notebooks
+        if notebooks is None:
+            return list(islice(self._run.get_children(), most))
+        begun = [row for row in notebooks.look() if row.started is not None and not row.earlier]
+        begun.sort(key=lambda row: row.started or 0.0)
+        return [open_in(self._run.experiment, row.folder) for row in begun[-most:] if row.folder]
 
-    def child_table(self) -> dict[str, Any]:
-        """All children as the wire's ``ChildTable``."""
-        from .pictures import parallel_coordinates
-
-        query = Query(parent=self._run.id, limit=_MOST_ROWS + 1)
-        found = list(self._run.experiment.workspace.find_runs(query))
-        children = found[:_MOST_ROWS]
-        given = [self._parameters_of(child) for child in children]
-        parameters = _differing(given)
-        metrics = list(dict.fromkeys(name for child in children for name in child.metrics))
-        metrics = metrics[:_MOST_METRIC_COLUMNS]
-        rows = [
-            _row(child, [values.get(name) for name in parameters], metrics)
-            for child, values in zip(children, given, strict=True)
-        ]
-        columns = [{"name": name, "kind": "parameter"} for name in parameters]
-        columns += [{"name": name, "kind": "metric"} for name in metrics]
-        picture = ""
-        if parameters and metrics:
-            shown = [*parameters, metrics[0]]
-            cells = [row["cells"][: len(shown)] for row in rows]
-            picture = parallel_coordinates(shown, cells, metrics[0], [row["name"] for row in rows])
-        return {
-            "columns": columns,
-            "rows": rows,
-            "more": len(found) - len(children),
-            "picture": picture,
-        }
-
-    def _parameters_of(self, child: RunSummary) -> Mapping[str, str]:
-        from ..workspace.facts import parameters_of
-
-        if child.id not in self._parameters:
-            run = self._run.experiment.workspace.get_run(child.id)
-            self._parameters[child.id] = parameters_of(run)
-        # A child that its parent computes itself has no arguments, but may say by tags what it is.
-        tags = {name: value for name, value in child.tags.items() if value is not None}
-        return {**tags, **self._parameters[child.id]}
+    def child_table(self, at_once: bool = True) -> Table:
+        """The children as the wire's ``ChildTable``; ``at_once`` as they are this very moment."""
+        notebooks = self._watch.notebooks
+        return notebooks.table(at_once) if notebooks else self._table.table()
 
 
 def _of_gpu(name: str) -> tuple[str, str, str]:
     if name.endswith("load"):
         return "%", "GPU load", ""
     return "B", "GPU memory", ""
-
-
-def _differing(given: Sequence[Mapping[str, str]]) -> list[str]:
-    names = dict.fromkeys(name for values in given for name in values)
-    return [name for name in names if len({values.get(name) for values in given}) > 1]
-
-
-def _row(
-    child: RunSummary, parameters: Sequence[str | None], metrics: Sequence[str]
-) -> dict[str, Any]:
-    values = [child.metrics.get(name) for name in metrics]
-    seconds = (child.ended or time.time()) - child.started if child.started else None
-    return {
-        "id": child.id,
-        "name": child.display_name or child.id,
-        "status": child.status,
-        "started": child.started,
-        "seconds": seconds if child.ended else seconds and round(seconds),
-        "cells": [
-            *(value or "" for value in parameters),
-            *("" if value is None else shown_number(value) for value in values),
-        ],
-        "numbers": [*map(_number, parameters), *map(_finite, values)],
-    }
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return _finite(float(text)) if text else None
-    except ValueError:
-        return None
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

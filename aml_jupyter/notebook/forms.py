@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..job import states
+from .child_table import counts
 from .log_text import LogText
 from .markup import FAINT, GRID, MONO, clean, escaped, short, shown_number, shown_time, side_by_side
 from .svg import Drawn, line_chart, stretches
@@ -27,6 +28,7 @@ _WHOLE = 88_000
 _CHARTS = 40_000
 _HEAD, _VALUES, _LOG = 9_000, 9_000, 9_000
 _PICTURES, _CHILDREN, _COMPARISON = 22_000, 16_000, 16_000
+_NOTEBOOKS = 32_000
 _LEAST_CHARTS, _MOST_PICTURES = 6_000, 40_000
 _IMAGES = 300_000
 
@@ -35,6 +37,7 @@ _SAVED_LINES = 100
 _SAVED_LETTERS = 20_000
 _SAVED_METRICS = 20
 _SAVED_POINTS = 2_500
+_SAVED_ROWS = 60
 _MOST_CHARTS = 20
 # (letters of each text, runs), from full to short.
 _HEAD_DETAIL = ((2000, 20), (600, 20), (200, 20), (60, 20), (60, 5), (60, 1))
@@ -110,15 +113,18 @@ def card(shot: Shot) -> str:
     """The runs as HTML that needs neither kernel nor script, and is never large."""
     heads = _fitting(_HEAD, (_heads(shot.heads, *most) for most in _HEAD_DETAIL))
     values = _fitting(_VALUES, (_values(shot, rows) for rows in (_MOST_CHARTS, 8, 2, 0)))
-    log = _log(shot.log)
-    children = _children(shot.children)
+    is_batch = shot.heads[0].batch
+    # Of its own a batch has a log only where its environment was built.
+    log = "" if is_batch and not shot.log.lines() else _log(shot.log)
+    children = _children(shot.children, _NOTEBOOKS if is_batch else _CHILDREN)
     comparison = _comparison(shot.comparison)
     rest = [children, comparison, log, _hint(shot.heads)]
     room = _WHOLE - sum(map(_size, (heads, values, *rest)))
     for_charts = room - _PICTURES if shot.others else room
     charts = _fitting(max(_LEAST_CHARTS, min(_CHARTS, for_charts)), _charts(shot))
     pictures = _pictures(shot.others, min(room - _size(charts), _MOST_PICTURES))
-    body = "".join((heads, charts, values, pictures, *rest))
+    numbers = [charts, values, pictures]
+    body = "".join([heads, *([children, *numbers, *rest[1:]] if is_batch else [*numbers, *rest])])
     layout = "display:grid;gap:8px;grid-template-columns:minmax(0,1fr)"
     return f'<div class="aml-run" style="{layout}">{body}</div>'
 
@@ -322,33 +328,65 @@ def _pictures(others: Sequence[tuple[str, str]], room: int) -> str:
     return (side_by_side(shown) if shown else "") + note
 
 
-def _children(table: Mapping[str, Any] | None) -> str:
+def _children(table: Mapping[str, Any] | None, room: int) -> str:
     if not table or not table["rows"]:
         return ""
     forms = (
-        (rows, picture) for picture in (table.get("picture") or "", "") for rows in (50, 12, 4)
+        (rows, picture) for picture in (table.get("picture") or "", "") for rows in (100, 50, 12, 4)
     )
-    return _fitting(_CHILDREN, (_child_table(table, *form) for form in forms))
+    return _fitting(room, (_child_table(table, *form) for form in forms))
 
 
 def _child_table(table: Mapping[str, Any], most: int, picture: str) -> str:
+    are_notebooks = table["of"] == "notebooks"
+    rows, more = _shown_rows(table, most)
+    titles, cells = _columns_of(table, rows)
+    body = _small_table(titles, cells)
+    what = "notebooks" if are_notebooks else "children"
+    note = _faint(f"{len(rows)} of {len(rows) + more} {what} are shown.") if more else ""
+    title = escaped(counts(table)) if are_notebooks else "Children"
+    parts = (body, note, picture) if are_notebooks else (picture, body, note)
+    return f"<div><b>{title}</b>{''.join(parts)}</div>"
+
+
+def _shown_rows(table: Mapping[str, Any], most: int) -> tuple[list[Mapping[str, Any]], int]:
+    """At most so many rows of a table, and how many there are more."""
     rows = list(table["rows"])
-    total = len(rows) + int(table.get("more") or 0)
-    titles = ["Run", "Status", "Duration", *(short(c["name"], 20) for c in table["columns"][:12])]
-    shown = _small_table(
-        titles,
-        (
-            [
-                short(row["name"] or row["id"], 30),
-                f"{_LOOK.get(row['status'], _WAITING)[0]} {short(row['status'], 16)}",
-                shown_time(row["seconds"]),
-                *(short(cell, 24) for cell in row["cells"][:12]),
-            ]
-            for row in rows[:most]
-        ),
-    )
-    note = _faint(f"{min(most, len(rows))} of {total} children are shown.") if most < total else ""
-    return f"<div><b>Children</b>{picture}{shown}{note}</div>"
+    shown = _most_telling(rows, most) if table["of"] == "notebooks" else rows[:most]
+    return shown, len(rows) - len(shown) + int(table.get("more") or 0)
+
+
+def _columns_of(
+    table: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], list[list[str]]]:
+    """Titles and texts of a table of children."""
+    has_error = any(row["error"] for row in rows)
+    titles = ["Notebook" if table["of"] == "notebooks" else "Run", "Status", "Duration"]
+    titles += [short(column["name"], 20) for column in table["columns"][:12]]
+    return titles + ["Error"] * has_error, [_child_cells(row, has_error) for row in rows]
+
+
+def _child_cells(row: Mapping[str, Any], has_error: bool) -> list[str]:
+    state = f"{_LOOK.get(row['status'], _WAITING)[0]} {short(row['status'], 16)}"
+    where = short((row["progress"] or {}).get("text") or row["note"], 50)
+    return [
+        short(row["name"] or row["id"], 40),
+        f"{state} · {where}" if where else state,
+        shown_time(row["seconds"]),
+        *(short(cell, 24) for cell in row["cells"][:12]),
+        *([short(row["error"], 120)] if has_error else []),
+    ]
+
+
+def _most_telling(rows: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """So many rows, in their order: those that go on before those that failed, then the rest."""
+
+    def weight(row: Mapping[str, Any]) -> int:
+        goes_on = row["progress"] is not None
+        return 0 if goes_on else 1 if row["status"] == states.FAILED else 2
+
+    kept = sorted(range(len(rows)), key=lambda at: weight(rows[at]))[:most]
+    return [rows[at] for at in sorted(kept)]
 
 
 def _comparison(html: str) -> str:
@@ -394,6 +432,26 @@ def _hint(heads: Sequence[Head]) -> str:
 
 def as_json(shot: Shot) -> dict[str, object]:
     """The leading run as data, for viewers that draw it themselves."""
+    batch = shot.heads[0].batch and shot.children
+    return {**_run_json(shot), **({"notebooks": _saved_table(batch)} if batch else {})}
+
+
+def _saved_table(table: Mapping[str, Any]) -> dict[str, object]:
+    """The notebooks of a batch as the wire's ``CardTable``."""
+    rows, more = _shown_rows(table, _SAVED_ROWS)
+    titles, cells = _columns_of(table, rows)
+    return {
+        "title": clean(counts(table)),
+        "columns": [clean(title) for title in titles],
+        "rows": [
+            {"status": clean(row["status"][:100]), "cells": [clean(text) for text in texts]}
+            for row, texts in zip(rows, cells, strict=True)
+        ],
+        "more": more,
+    }
+
+
+def _run_json(shot: Shot) -> dict[str, object]:
     head = shot.heads[0]
     metrics = shot.curves[:_SAVED_METRICS]
     points = _SAVED_POINTS // max(10, len(metrics))

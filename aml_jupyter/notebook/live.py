@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import AmlError
 from ..job import layout
+from ..spec import FAMILY_TYPE
+from ..workspace.batch_run import as_batch, gone_on_with
 from . import run_files
 from .answers import Answers
 from .chart_grid import ChartGrid, Source
+from .child_table import Table, changes
 from .log_text import LogText
 from .log_window import LogWindow
 from .markup import clean
@@ -56,7 +59,8 @@ class LiveView:
         self._ready = False
         self._news = True
         self._backs: list[list[Run]] = []
-        self._panel = Panel(self._on_asked)
+        first = "children" if runs[0].type == FAMILY_TYPE else "overview"
+        self._panel = Panel(self._on_asked, tab=first)
         self._panel.observe(self._on_browser, names=list(_FROM_BROWSER))
         self._grid = ChartGrid(self._look_soon)
         self._pictures = PictureBox()
@@ -186,15 +190,21 @@ class LiveView:
         self._panel.options = {**OPTIONS}
         self._look()
         self._panel.tabs = self._tabs()
+        if self._watches[0].notebooks:
+            self._panel.tab = "children"
         self._log.look()
         self._panel.log = {**self._log.whole(), "files": self._files()}
         self._draw()
 
     def _tabs(self) -> list[str]:
         tabs = ["overview", "log", "system", "files", "facts"]
-        if self._children:
-            tabs.append("children")
-        return [*tabs, "compare"] if len(self._runs) > 1 else tabs
+        if len(self._runs) > 1:
+            return [*tabs, "compare"]
+        if self._watches[0].notebooks:
+            # Its notebooks have what a job leaves; of its own it has the log of a build at most.
+            log = ["log"] if self._logs else []
+            return ["children", "overview", *log, "files", "facts"]
+        return [*tabs, "children"] if self._children else tabs
 
     def _everyone(self) -> list[Watch]:
         return [*self._watches, *self._children.values()]
@@ -232,13 +242,19 @@ class LiveView:
         if len(self._runs) > 1 or not (late or self._is_due("find", _CHILDREN_EVERY)):
             return
         self._sent["found"] = ended
-        for child in self._answers.children(_MOST_CHILDREN):
-            if child.id not in self._children:
-                self._children[child.id] = Watch(child)
-        if self._children and "children" not in self._panel.tabs:
-            self._panel.tabs = self._tabs()
+        self._follow(self._answers.children(_MOST_CHILDREN))
+        self._panel.tabs = self._tabs()
         for watch in self._children.values():
             watch.look()
+
+    def _follow(self, children: Sequence[Run]) -> None:
+        known = self._children
+        if self._watches[0].notebooks:  # there may be thousands: those that were are let go
+            known = {child.id: known[child.id] for child in children if child.id in known}
+        for child in children:
+            if child.id not in known:
+                known[child.id] = Watch(child)
+        self._children = known
 
     def _draw(self) -> None:
         sources = [
@@ -275,11 +291,26 @@ class LiveView:
     def _send_tab(self) -> None:
         """What the open tab shows, where it changes by itself."""
         tab = self._panel.tab
-        if tab in ("system", "children") and self._is_due(tab, _TAB_EVERY):
-            content = self._answers.answer({"kind": tab}).content
-            if content != self._sent.get(tab):
-                self._sent[tab] = content
-                self._panel.tell(tab, fit(content))
+        if tab not in ("system", "children") or tab not in self._panel.tabs:
+            return
+        ended = self._watches[0].finished
+        late = ended and self._sent.get("ended tab") != tab
+        if not (late or self._is_due(tab, _TAB_EVERY)):
+            return
+        self._sent["ended tab"] = tab if ended else None
+        if tab == "children":
+            self._send_children(self._answers.child_table(at_once=ended))
+            return
+        content = self._answers.answer({"kind": tab}).content
+        if content != self._sent.get(tab):
+            self._sent[tab] = content
+            self._panel.tell(tab, fit(content))
+
+    def _send_children(self, table: Table) -> None:
+        told = changes(self._sent.get("children"), table)
+        self._sent["children"] = table
+        if told is not None:
+            self._panel.tell("children", fit(told))
 
     def _is_due(self, what: str, every: float) -> bool:
         now = time.monotonic()
@@ -380,6 +411,16 @@ class LiveView:
         new = before[0].rerun()
         self._turn_to([new], before)
         self._panel.tell("said", f"Run {before[0].id} runs again as {new.id}.")
+
+    def _on_resume(self, asked: Mapping[str, Any]) -> None:
+        before = self._runs
+        batch = as_batch(before[0])
+        new = gone_on_with(batch) or batch.resume()
+        if new.id == batch.id:
+            self._panel.tell("said", "There is nothing left to do.")
+            return
+        self._turn_to([new], before)
+        self._panel.tell("said", f"Batch {batch.id} goes on as {new.id}.")
 
     def _on_open(self, asked: Mapping[str, Any]) -> None:
         self._turn_to([self._answers.run(asked)], self._runs)

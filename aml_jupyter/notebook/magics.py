@@ -98,7 +98,7 @@ class AmlMagics(Magics):
         from ..spec import Source
 
         folder, script = _script(asked)
-        facts = {"kind": "script", **self.context.facts()}
+        facts = {"kind": _kind(script), **self.context.facts()}
         source = Source(os.path.abspath(folder), {}, facts)
         named = asked.text("experiment")
         experiment = named or (
@@ -107,6 +107,26 @@ class AmlMagics(Magics):
         placed = self._placed(asked)
         config = _config(asked, placed, folder, script)
         self._submit(asked, placed, experiment, config, source, [])
+
+    @no_var_expand
+    @line_magic
+    def aml_batch(self, line: str) -> Any:
+        """Replaced by its help, see the end of this file."""
+        from ..workspace.batch_run import BatchRun
+        from . import batch
+
+        asked = self._parsed(options.BATCH, line)
+        if asked is None:
+            return None
+        found = batch.answer(asked, self._placed(asked), self.context.facts())
+        if not isinstance(found, BatchRun):
+            return found
+        self._bind(asked, found)
+        if asked.given("wait"):
+            batch.wait(found, asked.given("quiet"))
+        else:
+            self._show(asked, found)
+        return None
 
     def _placed(self, asked: Parsed) -> RunOptions:
         """Where the run goes, what in, and what it asks for."""
@@ -322,7 +342,7 @@ class AmlMagics(Magics):
         """The run with that id; without one the last of this notebook, else the newest."""
         place = _workspace()
         if words:
-            return place.get_run(words[0])
+            return _as_batch(place.get_run(words[0]))
         path = self.context.path
         found = place.runs(limit=1, notebook=path) if path else []
         found = found or place.runs(limit=1)
@@ -330,7 +350,7 @@ class AmlMagics(Magics):
             raise UserErrorException(
                 "There are no runs in this workspace yet.", "Start one with %%aml_run."
             )
-        return place.get_run(found[0].id)
+        return _batch_around(place.get_run(found[0].id))
 
     # Completion
 
@@ -340,7 +360,18 @@ class AmlMagics(Magics):
         command = options.RUN_CELL if word.startswith("%%") else _command(word)
         if command is None:
             return []
-        return completions(command, event.text_until_cursor, event.symbol, self._known)
+        line = str(event.text_until_cursor)
+        if command is options.BATCH:
+            return completions(command, line, event.symbol, lambda s: self._known_of_batch(s, line))
+        return completions(command, line, event.symbol, self._known)
+
+    def _known_of_batch(self, source: str, line: str) -> list[str]:
+        """The same, and what the notebook named in the line has as parameters."""
+        if source == "parameters":
+            from .batch import parameter_names
+
+            return parameter_names(line)
+        return self._known(source)
 
     def _known(self, source: str) -> list[str]:
         """The targets, experiments and so on that there are; nothing when they cannot be read."""
@@ -374,6 +405,8 @@ class AmlMagics(Magics):
         elif source == "paths":
             yield from (f"{p.name}/" if p.is_dir() else p.name for p in Path().iterdir()
                         if not p.name.startswith("."))  # fmt: skip
+        elif source == "notebooks":
+            yield from (p for p in self._look_up("paths") if p.endswith((".ipynb", "/")))
 
 
 def _workspace() -> Workspace:
@@ -425,10 +458,32 @@ def _script(asked: Parsed) -> tuple[str, str]:
         folder, relative = source, os.path.relpath(path, source)
     if not path.is_file() or relative.startswith(".."):
         raise UserErrorException(
-            f"There is no script {named[0]} in {folder}.",
+            f"There is no {_kind(named[0])} {named[0]} in {folder}.",
             "Name a file of that folder, or another folder with --source.",
         )
     return folder, relative
+
+
+def _kind(name: str) -> str:
+    return "notebook" if name.endswith(".ipynb") else "script"
+
+
+def _as_batch(run: Run) -> Run:
+    """The run; one that is a batch with what only a batch can do."""
+    from ..spec import FAMILY_TYPE
+    from ..workspace.batch_run import as_batch
+
+    return as_batch(run) if run.type == FAMILY_TYPE else run
+
+
+def _batch_around(run: Run) -> Run:
+    """The batch that the run belongs to; else the run itself."""
+    from ..spec import FAMILY_TYPE
+
+    parent = run.parent
+    if parent is not None and parent.type == FAMILY_TYPE:
+        return _as_batch(parent)
+    return _as_batch(run)
 
 
 def _state(text: str) -> str:
@@ -441,9 +496,13 @@ def _state(text: str) -> str:
 
 
 def _unfinished(place: Workspace) -> Iterator[Run]:
-    for state in sorted(states.ALL - states.TERMINAL):
-        for summary in place.runs(limit=-1, state=state):
-            yield place.get_run(summary.id)
+    """The runs that go on; those whose parent goes on, too, are left out: they end with it."""
+    unfinished = sorted(states.ALL - states.TERMINAL)
+    found = [run for state in unfinished for run in place.runs(limit=-1, state=state)]
+    known = {run.id for run in found}
+    for run in found:
+        if run.parent not in known:
+            yield place.get_run(run.id)
 
 
 def _out_of(run: Run) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..spec.words import parse_duration, parse_tag
-from ..workspace import env_table, run_options
+from ..workspace import batch_options, env_table, run_options
 from ..workspace.command_table import HELP, Command, Group, Option
 
 
@@ -68,9 +70,12 @@ RUN_CELL = Command(
 )
 RUN_SCRIPT = Command(
     "%aml_run",
-    "Run a script, with the folder it is in, as a job that outlives the notebook.",
-    words="[script.py]",
-    options=(Option("--script", "FILE", "the script, below --source", source="paths"), *_COMMON),
+    "Run a script or a notebook, with the folder it is in, as a job that outlives this notebook.",
+    words="[script.py|notebook.ipynb]",
+    options=(
+        Option("--script", "FILE", "the script or notebook, below --source", source="paths"),
+        *_COMMON,
+    ),
     arguments=True,
     most=1,
     sources=("paths",),
@@ -78,6 +83,31 @@ RUN_SCRIPT = Command(
         "%aml_run train.py -e mnist -- --epochs 5",
         "%aml_run --source src --script train.py --env ~/envs/torch/bin/python",
         "%aml_run train.py --env image:pytorch/pytorch --gpus all --docker-arg --network=host",
+        "%aml_run analysis.ipynb --env requirements.txt",
+    ),
+)
+BATCH = Command(
+    "%aml_batch",
+    "Execute a notebook with many sets of parameters, each as a run, and watch them here.",
+    words="[NOTEBOOK]",
+    options=(
+        *(
+            replace(each, source="parameters") if each is batch_options.PARAMETER else each
+            for each in batch_options.OPTIONS
+        ),
+        replace(AS, help="give the batch to this variable"),
+        replace(WAIT, help="say here how each ends, and wait for all"),
+        QUIET,
+        replace(DRY_RUN, help="show what would be done, and do nothing"),
+        HELP,
+    ),
+    most=1,
+    sources=("notebooks",),
+    examples=(
+        "%aml_batch report.ipynb --inspect",
+        "%aml_batch report.ipynb -p alpha 0.1,0.3,1.0 -p seed 1..5 --as batch",
+        "%aml_batch report.ipynb --params table.csv --parallel 4 --retry 2",
+        "%aml_batch --resume report_1795880682_75029596",
     ),
 )
 RUNS = Command(
@@ -152,7 +182,7 @@ QUEUE = Command(
 HELP_COMMAND = Command("%aml", "List the magics of aml_jupyter.", options=(HELP,))
 
 COMMANDS: tuple[Command | Group, ...] = (
-    RUN_CELL, RUN_SCRIPT, RUNS, ATTACH, LOGS, CANCEL, COMPARE, ENVIRONMENTS, TARGETS, QUEUE,
+    RUN_CELL, RUN_SCRIPT, BATCH, RUNS, ATTACH, LOGS, CANCEL, COMPARE, ENVIRONMENTS, TARGETS, QUEUE,
     HELP_COMMAND,
 )  # fmt: skip
 """Every magic there is."""

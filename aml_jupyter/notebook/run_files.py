@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import UserErrorException
 from ..job import layout
@@ -36,13 +36,21 @@ def listing(folder: Path) -> dict[str, Any]:
     return {"folder": str(folder), "files": files, "more": more}
 
 
-def part(folder: Path, path: str, start: int, count: int) -> tuple[bytes, int]:
-    """Bytes of a file of the run from ``start`` on, and how many the file has in all."""
+class Part(NamedTuple):
+    """Bytes of a file, how many it has in all, and when it was written last."""
+
+    data: bytes
+    size: int
+    modified: float
+
+
+def part(folder: Path, path: str, start: int, count: int) -> Part:
+    """Bytes of a file of the run from ``start`` on."""
     found = _inside(folder, path)
     with open(found, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+        facts = os.fstat(file.fileno())
         file.seek(max(0, start))
-        return file.read(min(max(0, count), CHUNK)), size
+        return Part(file.read(min(max(0, count), CHUNK)), facts.st_size, facts.st_mtime)
 
 
 def logs(folder: Path) -> list[str]:

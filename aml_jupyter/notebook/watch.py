@@ -8,7 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..job import events, layout, states
+from ..spec import FAMILY_TYPE
 from ..store.series import MetricFeed
+from ..workspace.batch_run import as_batch
+from ..workspace.batch_watch import TimeLeft
+from .child_table import NotebookTable
 from .progress_bar import Progress, progress_in
 from .svg import line_style
 
@@ -50,6 +54,8 @@ class Head:
     colour: str = ""
     work: str = ""
     source: str = ""
+    batch: bool = False
+    notebook: str = ""
 
     @property
     def elapsed(self) -> float | None:
@@ -73,7 +79,8 @@ class Head:
 class Watch:
     """Follows the state of one run; its numbers are in ``metrics``.
 
-    ``colour`` is that of its lines where several runs are shown together.
+    ``colour`` is that of its lines where several runs are shown together, ``notebooks`` the
+    table of a batch.
     """
 
     def __init__(self, run: Run, colour: str = "") -> None:
@@ -87,6 +94,9 @@ class Watch:
         self._source = str((request.get("source") or {}).get("directory") or "")
         self._stage_names = _ON_CLUSTERS if _is_on_cluster(request) else {}
         self._created = float(request.get("created") or 0.0)
+        self.notebooks = NotebookTable(as_batch(run)) if run.type == FAMILY_TYPE else None
+        self._executed = _executed_notebook(request)
+        self._left = TimeLeft(self._experiment, _script_of(request)) if self._executed else None
         self._facts = events.Facts(request)
         self._offset = 0
         self._gone = False
@@ -125,12 +135,28 @@ class Watch:
             colour=self._colour,
             work=str(self.run.folder / layout.WORK),
             source=self._source,
+            batch=self.notebooks is not None,
+            notebook=self._executed if self._has_executed() else "",
         )
 
     def _progress(self) -> Progress | None:
-        if self._facts.status == states.QUEUED:
+        if self._facts.status == states.QUEUED and self.notebooks is None:
             return _turn(self.run)
-        return _progress(self._facts)
+        progress = _progress(self._facts)
+        return progress and replace(progress, left=self._seconds_left())
+
+    def _seconds_left(self) -> float | None:
+        """How long it probably still takes, where that is known from earlier runs."""
+        left = None
+        if self.notebooks is not None:
+            self.notebooks.look()
+            left = self.notebooks.left
+        elif self._left is not None and self._facts.started is not None:
+            left = self._left(time.time() - self._facts.started)
+        return left and round(left, 1)
+
+    def _has_executed(self) -> bool:
+        return bool(self._executed) and (self.run.folder / self._executed).is_file()
 
     def _stages(self) -> tuple[Stage, ...]:
         names, found = self._stage_names, _stages(self._facts, self._created)
@@ -146,6 +172,15 @@ def watch_all(runs: Sequence[Run]) -> list[Watch]:
     if len(runs) == 1:
         return [Watch(runs[0])]
     return [Watch(run, line_style(place, 0, True)[0]) for place, run in enumerate(runs)]
+
+
+def _executed_notebook(request: dict[str, Any]) -> str:
+    """Where the run leaves the notebook that it executes; empty if it executes none."""
+    return str(((request.get("job") or {}).get("notebook") or {}).get("output") or "")
+
+
+def _script_of(request: dict[str, Any]) -> str:
+    return str((request.get("job") or {}).get("script") or "")
 
 
 def _environment_of(request: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .client import (
         RunnerStatus,
         enqueue,
+        enqueue_family,
         ensure_runner,
         impossible_here,
         look_after,
@@ -27,6 +28,7 @@ __all__ = [
     "Ask",
     "RunnerStatus",
     "enqueue",
+    "enqueue_family",
     "ensure_runner",
     "impossible_here",
     "look_after",

@@ -57,6 +57,19 @@ def resize_pool(pool: str, slots: int) -> None:
     _ask(place, "wake")
 
 
+def enqueue_family(
+    folder: Path,
+    run_id: str,
+    environment: Mapping[str, str],
+    ask: queue.Ask,
+    secrets: Mapping[str, object] | None = None,
+) -> None:
+    """Hand over a run that is its children, who have the environment, secrets and ask of it."""
+    place = home()
+    queue.add(place, folder, run_id, environment, ask, secrets, queue.FAMILY)
+    wake(place)
+
+
 def impossible_here(resources: Resources) -> str | None:
     """Why this machine can never serve a run that asks for ``resources``, and the remedy."""
     from .leases import Machine, Wish, impossible
@@ -115,7 +128,7 @@ def look_after() -> None:
     if time.monotonic() - _looked_at > _LOOK_EVERY:
         _looked_at = time.monotonic()
         place = home()
-        if any(queue.entries(place, {})) and _ask(place, "status") is None:
+        if not queue.is_empty(place) and _ask(place, "status") is None:
             _start(place)
 
 

@@ -20,6 +20,7 @@ from ..home import Home
 from . import queue
 from .asking import Asker
 from .board import Board
+from .family import Families
 from .gpus import Gpus
 from .leases import Lease, Machine, decide, never
 from .lifecycle import ActiveRun
@@ -41,6 +42,7 @@ class Runner:
         self._home = home.make()
         self._idle_seconds = idle_seconds
         self._runs: dict[str, ActiveRun] = {}
+        self._families = Families(home)
         gpus = Gpus(say)
         self._sampler = Sampler(gpus)
         self._watch = MachineWatch(gpus)
@@ -73,7 +75,7 @@ class Runner:
             while not self._leaving:
                 self._look()
                 self._wait()
-                if self._is_idle() and not self._take_new():
+                if self._is_idle() and not self._take_new() and not self._families.take_new():
                     break
         finally:
             self._hang_up()
@@ -163,23 +165,26 @@ class Runner:
 
     def _look(self) -> None:
         """One round: take in what is new, see how jobs are, let runs have their turn."""
-        new = self._take_new()
-        self._resize_pools(new)
-        statuses = self._poll()
         everyone = self._called or time.monotonic() >= self._look_at_all
         if everyone:
             self._called = False
             self._look_at_all = time.monotonic() + _LOOK_AT_ALL_EVERY
+        statuses = self._poll()
         for name, run in self._in_order():
             # Runs that wait are many: they are looked at when something concerns them.
             needs_a_look = run.takes_a_slot or run.is_preparing or run.is_leaving
-            if everyone or name in new or needs_a_look:
+            if everyone or needs_a_look:
                 self._advance(run, statuses.get(name))
+        # Before turns are given: which child is the next, or none, depends on those that ended.
+        concerned, new = self._families.look(self._runs, everyone), self._take_new()
+        self._resize_pools(new)
+        for name in sorted((concerned | new) & self._runs.keys()):
+            self._advance(self._runs[name])
         self._machine = self._look_at_machine()
         self._give_turns()
         self._sampler.look(self._runs)
         self._publish()
-        if self._runs:
+        if self._runs or self._families:
             self._busy_at = time.monotonic()
 
     def _publish(self) -> None:
@@ -205,7 +210,11 @@ class Runner:
 
     def _grants(self) -> dict[str, Lease]:
         """Whose turn it is now, and what each of them gets."""
-        waiting = [(name, run) for name, run in self._in_order() if run.is_waiting]
+        waiting = [
+            (name, run)
+            for name, run in self._in_order()
+            if run.is_waiting and not self._families.holds_back(run)
+        ]
         held = [(run.wish, run.lease) for run in self._runs.values() if run.lease is not None]
         asked = ([name for name, _ in waiting], held, self._machine)
         if asked == self._asked:
@@ -236,7 +245,7 @@ class Runner:
     def _advance(
         self, run: ActiveRun, status: JobStatus | None = None, lease: Lease | None = None
     ) -> None:
-        before = run.shown() if run.is_running else None
+        before = run.shown() if run.is_running and not run.has_completed else None
         self._take_a_step(run, lambda: run.advance(status, lease))
         # One that failed says nothing of how long the next one takes.
         if before is not None and run.has_completed:
@@ -248,10 +257,14 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - one run must not take the others down with it
             traceback.print_exc()
             run.put_off(_AFTER_A_FAULT, error)
-        if before is not None and (run.done or run.is_leaving):
-            self._board.ended(before)
         if run.done:
-            self._runs.pop(run.entry.path.name, None)
+            self._drop(run.entry.path.name)
+
+    def _drop(self, name: str) -> None:
+        """Forget a run that has left the queue."""
+        run = self._runs.pop(name, None)
+        if run is not None:
+            self._families.left(run)
 
     def _take_new(self) -> set[str]:
         new = {entry.path.name: entry for entry in queue.entries(self._home, self._runs)}
@@ -314,6 +327,7 @@ class Runner:
             for seconds in (run.next_look, run.seconds_left() if run.is_running else None):
                 if seconds is not None:
                     yield seconds
+        yield from self._families.next_looks()
         if self._runs or self._has_published:
             yield self._publish_at - time.monotonic()
         if self._watch.next_look is not None:
@@ -325,4 +339,5 @@ class Runner:
             yield seconds
 
     def _is_idle(self) -> bool:
-        return not self._runs and time.monotonic() - self._busy_at >= self._idle_seconds
+        is_busy = self._runs or self._families
+        return not is_busy and time.monotonic() - self._busy_at >= self._idle_seconds

@@ -13,7 +13,7 @@ from ..job.beneath import open_plain
 
 _TAIL_LINES = 30
 _TAIL_BYTES = 16_384
-_OF_EXCEPTIONS = ("type", "message", "traceback", "file", "line")
+_OF_EXCEPTIONS = ("type", "message", "traceback", "file", "line", "cell")
 
 
 def explain(folder: str, status: JobStatus) -> dict[str, Any]:

@@ -160,7 +160,7 @@ class ActiveRun:
     @property
     def has_completed(self) -> bool:
         """Whether it is over and did what it was to do."""
-        return self.done and self._facts is not None and self._facts.status == states.COMPLETED
+        return self._facts is not None and self._facts.status == states.COMPLETED
 
     @property
     def next_look(self) -> float | None:
@@ -396,16 +396,16 @@ class ActiveRun:
         self._finish(states.FAILED, failure("PreparationFailed", str(work.error)))
 
     def _start(self) -> None:
-        """Have the backend start the job: at once here, beside the other work elsewhere."""
+        """Have the backend start the job: at once, or beside the other work where it takes long."""
         self._may_be_there = False
         if self._facts is None or _stage(self._facts) != states.STARTING:
             self._say("state", state=states.STARTING)
         self._submitting = Submitting(self.backend, self._job())
-        if self.backend.starts_at_once:
+        if self.backend.starts_slowly(self._job()):
+            self._submitting.start()
+        else:
             self._submitting.run()
             self._go_on_starting()
-        else:
-            self._submitting.start()
 
     def _go_on_starting(self) -> None:
         work = self._submitting

@@ -3,20 +3,27 @@
 An entry says where the run is, what it waits for, and whose environment it starts in. The
 environment may hold secrets, as do the credentials that building it takes, so they stay here,
 readable by their owner only, and go when the run has ended.
+
+A run that is its children waits for nothing itself: its file has another ending, and what it
+says is for them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..home import Home
 from ..job import layout
+from ..job.process import started_at
 from ..spec import Resources
 from ..store.folder import locked
+
+RUN, FAMILY = ".json", ".family"
+"""How the names of entries end."""
 
 _TURN, _POOLS = "queue.turn", "pools.json"
 
@@ -85,15 +92,16 @@ def add(
     environment: Mapping[str, str],
     ask: Ask,
     secrets: Mapping[str, object] | None = None,
+    kind: str = RUN,
 ) -> Path:
-    """Queue a run; it will be run, whatever dies, once this returns."""
+    """Queue a run, or a ``FAMILY``; it will be run, whatever dies, once this returns."""
     home.make()
     with locked(home.state / _TURN) as file:
         if ask.pool:
             _note_slots(home, ask.pool, ask.slots)
         turn = int(os.pread(file, 32, 0) or b"0") + 1
         os.pwrite(file, str(turn).encode(), 0)
-    path = home.queue / f"{turn:012d}.{run_id}.json"
+    path = home.queue / f"{turn:012d}.{run_id}{kind}"
     content = {
         "folder": str(folder),
         "priority": ask.priority,
@@ -131,29 +139,59 @@ def pools(home: Home) -> dict[str, int]:
     return {pool: slots for pool, slots in found if isinstance(slots, int) and slots > 0}
 
 
-def entries(home: Home, known: Mapping[str, Any]) -> Iterator[Entry]:
+def entries(home: Home, known: Container[str], kind: str = RUN) -> Iterator[Entry]:
     """The entries that are not among the ``known`` file names, in no particular order."""
+    for name in _file_names(home):
+        if name.endswith(kind) and name not in known:
+            found = entry(home, name)
+            if found is not None:
+                yield found
+
+
+def file_names(home: Home) -> dict[str, list[str]]:
+    """The files of runs in the queue by their ids, which are unique in one workspace only."""
+    found: dict[str, list[str]] = {}
+    for name in _file_names(home):
+        if name.endswith(RUN):
+            found.setdefault(_run_id(name, RUN), []).append(name)
+    return found
+
+
+def entry(home: Home, name: str) -> Entry | None:
+    """The entry in the file of that name; None when it is gone."""
+    return _read(home.queue / name)
+
+
+def is_empty(home: Home) -> bool:
+    """Whether there is nothing for a runner to do."""
+    return not any(any(entries(home, (), kind)) for kind in (RUN, FAMILY))
+
+
+def _file_names(home: Home) -> list[str]:
     try:
-        names = os.listdir(home.queue)
+        return os.listdir(home.queue)
     except FileNotFoundError:
-        return
-    for name in names:
-        if name.endswith(".json") and name not in known:
-            entry = _read(home.queue / name)
-            if entry is not None:
-                yield entry
+        return []
+
+
+def _run_id(name: str, kind: str) -> str:
+    return name.partition(".")[2].removesuffix(kind)
 
 
 def tidy(home: Home) -> None:
-    """Remove what a runner left half-written that was killed; for the one that holds the lock."""
+    """Remove what was left half-written by who was killed; for the one that holds the lock."""
     for path in home.queue.glob("*.lease*"):
-        if path.suffix != ".lease" or not path.with_suffix(".json").exists():
+        if path.suffix != ".lease" or not path.with_suffix(RUN).exists():
+            path.unlink(missing_ok=True)
+    for path in home.queue.glob("*.tmp"):
+        writer = path.name.split(".")[-3:][0]
+        if writer.isdigit() and started_at(int(writer)) is None:
             path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Entry | None:
     content = layout.read_json(str(path))
-    turn, _, rest = path.name.partition(".")
+    turn = path.name.partition(".")[0]
     if not isinstance(content, dict) or not turn.isdigit() or "folder" not in content:
         return None
     ask = Ask(
@@ -164,7 +202,7 @@ def _read(path: Path) -> Entry | None:
     )
     return Entry(
         int(turn),
-        rest.removesuffix(".json"),
+        _run_id(path.name, path.suffix),
         Path(content["folder"]),
         ask,
         content.get("environment") or {},

@@ -22,7 +22,13 @@ from .docker_context import DockerBuildContext
 from .environment import DEFAULT_ENVIRONMENT_NAME, Environment, process_variables
 from .estimators import Chainer, Estimator, MMLBaseEstimator, PyTorch, SKLearn, TensorFlow
 from .frameworks import FRAMEWORK_NAMES, FrameworkPackages, framework_packages
-from .records import RUN_FORMAT, JobSpec, RunRequest
+from .notebook import NotebookSpec, able_to_execute_notebooks
+from .notebook_run import (
+    AzureMLNotebookHandler,
+    NotebookRunConfig,
+    PapermillExecutionHandler,
+)
+from .records import FAMILY_TYPE, RUN_FORMAT, Family, JobSpec, Member, RunRequest
 from .resources import ALL_GPUS, Resources
 from .runconfig import COMMUNICATORS, FRAMEWORKS, RunConfiguration, argument_strings, command_line
 from .script import MAX_DURATION_SECONDS_DEFAULT, ScriptRunConfig
@@ -45,6 +51,7 @@ __all__ = [
     "DEFAULT_CPU_IMAGE",
     "DEFAULT_ENVIRONMENT_NAME",
     "DEFAULT_GPU_IMAGE",
+    "FAMILY_TYPE",
     "FRAMEWORKS",
     "FRAMEWORK_NAMES",
     "MAX_DURATION_SECONDS_DEFAULT",
@@ -53,6 +60,7 @@ __all__ = [
     "RUN_FORMAT",
     "AmlComputeConfiguration",
     "ApplicationEndpointConfiguration",
+    "AzureMLNotebookHandler",
     "Chainer",
     "CondaDependencies",
     "ContainerRegistry",
@@ -63,6 +71,7 @@ __all__ = [
     "DockerSection",
     "Environment",
     "Estimator",
+    "Family",
     "FrameworkPackages",
     "Gloo",
     "HdiConfiguration",
@@ -70,9 +79,13 @@ __all__ = [
     "JobSpec",
     "KubernetesComputeConfiguration",
     "MMLBaseEstimator",
+    "Member",
     "Mpi",
     "MpiConfiguration",
     "Nccl",
+    "NotebookRunConfig",
+    "NotebookSpec",
+    "PapermillExecutionHandler",
     "ParallelTaskConfiguration",
     "ParameterServer",
     "PyTorch",
@@ -88,6 +101,7 @@ __all__ = [
     "SparkSection",
     "TensorFlow",
     "TensorflowConfiguration",
+    "able_to_execute_notebooks",
     "argument_strings",
     "command_line",
     "framework_packages",

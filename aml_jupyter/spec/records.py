@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aml_jupyter.errors import ServiceException
 
+from .notebook import NotebookSpec
 from .resources import Resources
+
+FAMILY_TYPE = "aml.batch"
+"""The type of a run that is its children."""
 
 RUN_FORMAT = 1
 """The version of ``run.json`` that is written here, and the newest that is understood."""
@@ -17,6 +21,7 @@ RUN_FORMAT = 1
 class JobSpec:
     """The process that a run is: one of ``script`` and ``command``, and all it is started with.
 
+    A ``script`` with a ``notebook`` is a notebook, and the latter says how it is executed.
     ``recipe`` is what has to be built before it can start, as :mod:`..environments` writes it;
     ``image`` what its container is started from, and ``options`` how: the settings of the target
     and of the run, in the words of the backend. ``pool`` names whose ``slots`` it takes one of.
@@ -37,6 +42,19 @@ class JobSpec:
     recipe: Mapping[str, object] = field(default_factory=dict)
     image: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    notebook: NotebookSpec | None = None
+
+    @property
+    def kind(self) -> str:
+        """What the launcher is told to start: ``script``, ``command`` or ``notebook``."""
+        if self.command is not None:
+            return "command"
+        return "script" if self.notebook is None else "notebook"
+
+    @property
+    def what(self) -> str:
+        """The path of the script or notebook, or the text of the command."""
+        return (self.script if self.command is None else self.command) or ""
 
     def to_json(self) -> dict[str, object]:
         """The ``job`` entry of ``run.json``."""
@@ -55,6 +73,7 @@ class JobSpec:
             "recipe": dict(self.recipe),
             "image": self.image,
             "options": dict(self.options),
+            **({} if self.notebook is None else {"notebook": self.notebook.to_json()}),
         }
 
     @classmethod
@@ -76,6 +95,88 @@ class JobSpec:
             recipe=_mapping(record, "recipe"),
             image=_text_or_none(record, "image"),
             options=_mapping(record, "options"),
+            notebook=NotebookSpec.from_json(record.get("notebook")),
+        )
+
+
+@dataclass(frozen=True)
+class Member:
+    """One child of a family: how it is called, and the values that tell it from the others.
+
+    ``done_by`` is the run of an earlier family that has done it already; ``replay`` the number of
+    cells of a notebook that are run only for their state.
+    """
+
+    name: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    done_by: str | None = None
+    replay: int = 0
+
+    def job(self, template: JobSpec) -> JobSpec:
+        """The job of this child: its values are a notebook's parameters, or follow a script."""
+        if template.notebook is not None:
+            values = {**template.notebook.parameters, **self.parameters}
+            notebook = replace(template.notebook, parameters=values, replay=self.replay)
+            return replace(template, notebook=notebook)
+        said = [part for name, value in self.parameters.items() for part in (f"--{name}", value)]
+        return replace(template, arguments=(*template.arguments, *map(str, said)))
+
+    def to_json(self) -> dict[str, object]:
+        """The member as it stands in its family."""
+        more: dict[str, object] = {"done_by": self.done_by} if self.done_by else {}
+        if self.replay:
+            more["replay"] = self.replay
+        return {"name": self.name, "parameters": dict(self.parameters), **more}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, object]) -> Member:
+        """The member in ``record``."""
+        return cls(
+            _text(record, "name"),
+            _mapping(record, "parameters"),
+            _text_or_none(record, "done_by"),
+            int(_number(record, "replay")),
+        )
+
+
+@dataclass(frozen=True)
+class Family:
+    """The children of a run, which the runner makes, in order, from one ``job``.
+
+    At most ``parallel`` of them are in the queue at once (0: all of them). One that failed is
+    done anew up to ``retries`` times; with ``fail_fast`` the others end with the first that
+    failed for good.
+    """
+
+    job: JobSpec
+    members: tuple[Member, ...] = ()
+    parallel: int = 0
+    retries: int = 0
+    fail_fast: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """The ``family`` entry of ``run.json``."""
+        return {
+            "job": self.job.to_json(),
+            "members": [member.to_json() for member in self.members],
+            "parallel": self.parallel,
+            "retries": self.retries,
+            "fail_fast": self.fail_fast,
+        }
+
+    @classmethod
+    def from_json(cls, record: object) -> Family | None:
+        """The family in ``record``; None where there is none."""
+        job = record.get("job") if isinstance(record, Mapping) else None
+        if not isinstance(record, Mapping) or not isinstance(job, Mapping):
+            return None
+        members = record.get("members")
+        return cls(
+            JobSpec.from_json(job),
+            tuple(map(Member.from_json, members)) if isinstance(members, list) else (),
+            int(_number(record, "parallel")),
+            int(_number(record, "retries")),
+            bool(record.get("fail_fast")),
         )
 
 
@@ -84,7 +185,8 @@ class RunRequest:
     """``run.json``: all that was known when the run was made; written once, never changed.
 
     ``created`` is in seconds since the epoch. ``job`` is None and ``owner`` names a process
-    for runs that live inside the process that made them.
+    for runs that live inside the process that made them. A run with a ``family`` has no job of
+    its own either: it is its children.
     """
 
     id: str
@@ -107,11 +209,15 @@ class RunRequest:
     tags: Mapping[str, str | None] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
     owner: Mapping[str, object] | None = None
+    family: Family | None = None
 
     def to_json(self) -> dict[str, object]:
         """The content of ``run.json``."""
         fields: dict[str, object] = {name: getattr(self, name) for name in _REQUEST_FIELDS}
         fields["job"] = self.job.to_json() if self.job is not None else None
+        del fields["family"]
+        if self.family is not None:
+            fields["family"] = self.family.to_json()
         return {"format": RUN_FORMAT, **fields}
 
     @classmethod
@@ -147,6 +253,7 @@ class RunRequest:
             },
             properties=_texts(record, "properties"),
             owner=dict(owner) if isinstance(owner, Mapping) else None,
+            family=Family.from_json(record.get("family")),
         )
 
 

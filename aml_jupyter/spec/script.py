@@ -18,6 +18,7 @@ from .configurations import (
     TensorflowConfiguration,
 )
 from .environment import Environment
+from .notebook import NotebookSpec
 from .runconfig import (
     Argument,
     RunConfiguration,
@@ -45,6 +46,9 @@ class ScriptRunConfig:
     """
 
     MAX_DURATION_SECONDS_DEFAULT = MAX_DURATION_SECONDS_DEFAULT
+
+    notebook: NotebookSpec | None = None
+    """How the script is executed if it is a notebook and nothing else is said."""
 
     def __init__(
         self,

@@ -16,7 +16,10 @@ from ..spec.words import meant
 
 @dataclass(frozen=True)
 class Option:
-    """One option. Without ``metavar`` it is a switch; ``many`` may be given again and again."""
+    """One option. Without ``metavar`` it is a switch; ``many`` may be given again and again.
+
+    The value of a ``pair`` is two words, a name and what it is set to, or one with ``=`` between.
+    """
 
     flags: str
     metavar: str
@@ -24,6 +27,7 @@ class Option:
     read: Callable[[str], object] = str
     many: bool = False
     source: str = ""
+    pair: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -156,6 +160,8 @@ class Command:
                     f"{flag} needs a value.", f"{flag} {option.metavar}: {option.help}."
                 )
             value = tokens.pop(0)
+        if option.pair and "=" not in value and tokens:
+            value = f"{value}={tokens.pop(0)}"
         try:
             read = option.read(value)
         except ValueError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserErrorException
 from ..job import layout
 from ..job.run import interactive_request, start_interactive, text_values
-from ..spec import MMLBaseEstimator, Resources, ScriptRunConfig, Source
+from ..spec import MMLBaseEstimator, NotebookSpec, Resources, ScriptRunConfig, Source
 from ..spec.estimators import refuse_inputs
 from ..store import Query, snapshots
 from ..store.objects import Objects
@@ -79,6 +79,7 @@ class Experiment:
         script_params: Mapping[str, Any] | None = None,
         inputs: Sequence[Any] | None = None,
         source_directory_data_store: str | None = None,
+        notebook: NotebookSpec | None = None,
         credential_passthrough: bool = False,
         show_output: bool = False,
     ) -> Run:
@@ -87,7 +88,8 @@ class Experiment:
         Everything that can be wrong with the request is said here, before anything is queued.
         ``resources`` are what it waits for; ``options`` are settings of its target that hold for
         this run only. ``script_params`` take the place of those of an estimator; ``inputs`` are
-        refused as there, and the other names of v1 change nothing.
+        refused as there, and the other names of v1 change nothing. ``notebook`` says how a script
+        that is a notebook is executed, and with which parameters.
         """
         return self._submit(
             config,
@@ -100,6 +102,7 @@ class Experiment:
             script_params=script_params,
             inputs=inputs,
             source_directory_data_store=source_directory_data_store,
+            notebook=notebook,
         )
 
     def plan(

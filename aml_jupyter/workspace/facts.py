@@ -72,6 +72,8 @@ def parameters_of(run: Run) -> dict[str, str]:
 def parameters_in(request: RunRequest) -> dict[str, str]:
     """The same from a run's request. An option that is only a word has the value ``yes``."""
     found: dict[str, str] = {}
+    if request.job is not None and request.job.notebook is not None:
+        found = {name: str(value) for name, value in request.job.notebook.parameters.items()}
     for name, value in _arguments(request.job):
         found[name] = f"{found[name]} {value}" if name in found else value
     for variable in captured_in(request):

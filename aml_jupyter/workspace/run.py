@@ -152,9 +152,11 @@ class Run(job_run.Run):
         """Ask the run and its children to end; a run that has ended stays as it is."""
         if self._read().has_ended:
             return
-        for child in list(self.get_children()):
-            child.cancel()
-        if self._request.get("job"):
+        # The runner asks the children of a family: it knows those that are still to come.
+        if not self._request.get("family"):
+            for child in list(self.get_children()):
+                child.cancel()
+        if self._is_the_runners:
             self._append("cancel", by=f"pid {os.getpid()}")
             runner.wake()
         else:
@@ -274,9 +276,14 @@ class Run(job_run.Run):
 
     def _read(self) -> Facts:
         facts = super()._read()
-        if not facts.has_ended and self._request.get("job"):
+        if not facts.has_ended and self._is_the_runners:
             runner.look_after()
         return facts
+
+    @property
+    def _is_the_runners(self) -> bool:
+        """Whether the runner takes it to its end: it has a job, or is its children."""
+        return bool(self._request.get("job") or self._request.get("family"))
 
     def _append(self, kind: str, **facts: Any) -> None:
         super()._append(kind, **facts)

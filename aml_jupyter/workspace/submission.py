@@ -12,7 +12,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,20 @@ from ..errors import (
     UserErrorException,
 )
 from ..home import home
-from ..job import events
+from ..job import events, layout
 from ..job.run import text_values
 from ..spec import (
+    FAMILY_TYPE,
     MAX_DURATION_SECONDS_DEFAULT,
+    Family,
     JobSpec,
+    NotebookSpec,
     Resources,
     RunConfiguration,
     RunRequest,
     ScriptRunConfig,
     Source,
+    able_to_execute_notebooks,
     argument_strings,
     process_variables,
 )
@@ -135,20 +139,26 @@ def plan(
     resources: Resources | None = None,
     options: Mapping[str, object] | None = None,
     liked_gpus: int | None = None,
+    notebook: NotebookSpec | None = None,
 ) -> Submission:
     """Check everything that can be checked without changing anything.
 
-    ``options`` are settings of the run's target that hold for this run only; ``liked_gpus`` are
-    asked for as far as there are any.
+    ``notebook`` says how a script that is a notebook is executed. ``options`` are settings of the
+    run's target that hold for this run only; ``liked_gpus`` are asked for as far as there are any.
     """
     script = _checked(config, source)
     effective = script.effective()
     _refuse_several_processes(effective)
     where = place(folder, effective, resources, options, liked_gpus)
+    if _is_notebook(effective.script):
+        notebook = notebook or script.notebook or NotebookSpec()
+        # What is submitted from executes notebooks already: it has this package.
+        if where.is_container or not effective.environment.is_default():
+            effective.environment = able_to_execute_notebooks(effective.environment)
     environment = resolve(
         effective.environment, container=where.is_container, options=where.options
     )
-    job = _job(effective, environment, where)
+    job = _job(effective, environment, where, notebook)
     source = source or Source(os.path.abspath(script.source_directory), {}, {"kind": "folder"})
     return Submission(
         folder,
@@ -175,8 +185,20 @@ def _checked(config: object, source: Source | None) -> ScriptRunConfig:
     return config
 
 
-def _job(config: RunConfiguration, environment: ResolvedEnvironment, where: Place) -> JobSpec:
+def _is_notebook(script: str | None) -> bool:
+    return bool(script) and str(script).endswith(".ipynb")
+
+
+def _job(
+    config: RunConfiguration,
+    environment: ResolvedEnvironment,
+    where: Place,
+    notebook: NotebookSpec | None,
+) -> JobSpec:
     """The process that the configuration comes to."""
+    if notebook is not None and not notebook.output:
+        output = f"{layout.OUTPUTS}/{os.path.basename(config.script or '')}"
+        notebook = replace(notebook, output=output)
     command = config.command if isinstance(config.command, str) else None
     return JobSpec(
         script=None if command else config.script,
@@ -193,11 +215,41 @@ def _job(config: RunConfiguration, environment: ResolvedEnvironment, where: Plac
         recipe=environment.recipe.to_json() if environment.recipe else {},
         image=environment.image,
         options={**where.options, **environment.options},
+        notebook=notebook,
     )
 
 
 def submit(submission: Submission, run_id: str | None = None) -> Path:
     """Take the snapshot, write the request, hand the run over; returns the run's folder."""
+    return _submit(submission, run_id, lambda request: request)
+
+
+def submit_family(
+    submission: Submission,
+    family_of: Callable[[JobSpec], Family],
+    properties: Mapping[str, str],
+    run_id: str | None = None,
+) -> Path:
+    """The same for a run that is its children: ``family_of`` makes them from the job of each."""
+
+    def as_family(request: RunRequest) -> RunRequest:
+        assert request.job is not None
+        return replace(
+            request,
+            type=FAMILY_TYPE,
+            job=None,
+            family=family_of(request.job),
+            properties={**request.properties, **properties},
+        )
+
+    return _submit(submission, run_id, as_family)
+
+
+def _submit(
+    submission: Submission,
+    run_id: str | None,
+    finished: Callable[[RunRequest], RunRequest],
+) -> Path:
     folder, source = submission.folder, submission.source
     git = GitFacts.begin(source.directory) if source.directory else None
     with shown_progress("snapshot", "bytes") as progress:
@@ -209,7 +261,7 @@ def submit(submission: Submission, run_id: str | None = None) -> Path:
     number = folder.next_number(submission.experiment)
     where = submission.place
     counted = {"files": snapshot.files, "bytes": snapshot.bytes, "backend": where.backend}
-    request = _request(submission, run_id, number, job, facts, counted)
+    request = finished(_request(submission, run_id, number, job, facts, counted))
     secrets = submission.environment.secrets
     run = _queue(folder, request, where.ask(job.priority), secrets, where.notes)
     if diff:
@@ -254,6 +306,32 @@ def submit_again(
     return run
 
 
+def submit_family_again(
+    folder: WorkspaceFolder, request: RunRequest, family: Family, properties: Mapping[str, str]
+) -> Path:
+    """Queue a run that does, with this family, what the run of a stored request did.
+
+    The source is the stored snapshot.
+    """
+    job = _check_repeatable(folder, replace(request, job=family.job))
+    config = RunConfiguration.from_definition(request.definition)
+    where = place(folder, config, job.resources, job.options)
+    again = replace(
+        request,
+        id=_new_id(request.experiment),
+        number=folder.next_number(request.experiment),
+        created=time.time(),
+        submitted_by=user(),
+        host=socket.gethostname(),
+        source={**request.source, "backend": where.backend, "again": request.id},
+        properties={**request.properties, RERUN_OF: request.id, **properties},
+        family=family,
+    )
+    run = _queue(folder, again, where.ask(job.priority))
+    _copy_diff(folder.runs / request.id, run)
+    return run
+
+
 def _new_id(experiment: str) -> str:
     return f"{experiment}_{int(time.time())}_{os.urandom(4).hex()}"
 
@@ -270,7 +348,8 @@ def _queue(
     try:
         for note in notes:
             events.append(str(run), "warning", message=note)
-        runner.enqueue(run, request.id, dict(os.environ), ask, secrets)
+        enqueue = runner.enqueue if request.family is None else runner.enqueue_family
+        enqueue(run, request.id, dict(os.environ), ask, secrets)
     except BaseException:
         shutil.rmtree(run, ignore_errors=True)
         raise

@@ -18,6 +18,24 @@ export interface RunCard {
   /** The last lines of the driver log, without colour codes. */
   log_tail: string;
   error: RunError | null;
+  notebooks?: CardTable;
+}
+
+/** The notebooks of a batch, or some of them. */
+export interface CardTable {
+  /** How many there are in which state. */
+  title: string;
+  columns: string[];
+  rows: CardRow[];
+  /** How many are not listed. */
+  more: number;
+}
+
+/** A notebook of a batch. */
+export interface CardRow {
+  /** A v1 state, for the colour. */
+  status: string;
+  cells: string[];
 }
 
 /** One scalar metric, decimated to what a chart can show. */
@@ -39,8 +57,8 @@ export interface RunError {
 
 /** A message from the browser; `kind` says what it wants, the members what it needs for that. */
 export interface Asked {
-  /** ready: send the log anew. log: follow another file. open, against: show another run, or compare with it. back: to the run before. */
-  kind: "ready" | "log" | "page" | "find" | "files" | "bytes" | "facts" | "tag" | "children" | "system" | "compare" | "candidates" | "cancel" | "rerun" | "folder" | "open" | "back" | "against";
+  /** ready: send the log anew. log: follow another file. open, against: show another run, or compare with it. back: to the run before. resume: go on with what a batch has not done. */
+  kind: "ready" | "log" | "page" | "find" | "files" | "bytes" | "facts" | "tag" | "children" | "system" | "compare" | "candidates" | "cancel" | "rerun" | "resume" | "folder" | "open" | "back" | "against";
   file?: string;
   /** What to search for; with page, `before` for lines that end at `at`, `after` for those that begin there. */
   text?: string;
@@ -50,6 +68,7 @@ export interface Asked {
   from?: number;
   count?: number;
   token?: string;
+  /** The id of a run; with bytes, whose file it is if not of the run that leads. */
   run?: string;
   name?: string;
   /** null removes the tag. */
@@ -126,6 +145,10 @@ export interface RunHead {
   source: string;
   /** Something to tell the reader beside the state, such as a warning; may be empty. */
   note: string;
+  /** Whether it is a batch, whose children are executed notebooks. */
+  batch: boolean;
+  /** Where the executed notebook is in the folder of the run, as far as it has come; empty if the run is no notebook, or has not begun. */
+  notebook: string;
 }
 
 /** A stretch of the time line. */
@@ -256,6 +279,10 @@ export interface FileBytes {
   size: number;
   /** Repeats that of the question. */
   token: string;
+  /** When it was written last, in seconds since the epoch. */
+  modified: number;
+  /** Whether its run has ended, so that nothing more will come. */
+  ended: boolean;
 }
 
 /** One measurement of the machine or of the job's processes. */
@@ -302,6 +329,8 @@ export interface FactText {
 
 /** The children of a run. */
 export interface ChildTable {
+  /** What the rows are. */
+  of: "runs" | "notebooks";
   /** Parameters first, then metrics. */
   columns: ChildColumn[];
   rows: ChildRow[];
@@ -309,6 +338,8 @@ export interface ChildTable {
   more: number;
   /** Parallel coordinates as SVG, escaped by the kernel; may be empty. */
   picture: string;
+  /** Whether only those rows are here that have changed since the last table; the others, and their order, stay. */
+  partial: boolean;
 }
 
 /** A column of the table of children. */
@@ -319,6 +350,9 @@ export interface ChildColumn {
 
 /** A child. */
 export interface ChildRow {
+  /** Stays the same in every table. */
+  key: string;
+  /** The run; empty where there is none yet. */
   id: string;
   name: string;
   status: string;
@@ -328,6 +362,13 @@ export interface ChildRow {
   cells: string[];
   /** To sort by; null where a cell is no number. */
   numbers: (number | null)[];
+  progress: Progress | null;
+  /** Why it failed; empty if it did not, or where rows are runs. */
+  error: string;
+  /** What else is to be known of it; may be empty. */
+  note: string;
+  /** Where the executed notebook is in the folder of its run; empty if there is none. */
+  notebook: string;
 }
 
 /** A run to compare with. */
