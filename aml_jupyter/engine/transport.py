@@ -113,14 +113,20 @@ class _SshConnection(urllib3.connection.HTTPConnection):
         ours, theirs = socket.socketpair()
         # A file and no pipe: nobody reads it unless ssh fails.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the connection
-        with theirs:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                stderr=self._said,
-                start_new_session=True,  # an interrupt of the notebook is none of ssh's business
-            )
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=self._said,
+                    # An interrupt of the notebook is none of ssh's business.
+                    start_new_session=True,
+                )
+        except OSError:
+            ours.close()
+            self._said.close()
+            raise
         ours.settimeout(_seconds(self))
         self.sock = ours
 
