@@ -465,6 +465,9 @@ def test_delete_removes_the_children_too(experiment: Experiment) -> None:
     with pytest.raises(UserErrorException, match="only a run that has ended"):
         run.delete()
     finish(run)
+    # Which packages it had is written down beside, and may come last.
+    locks = [each.folder / layout.ENVIRONMENT_LOCK for each in children(run)]
+    until(lambda: all(lock.exists() for lock in locks))
     run.delete()
     assert os.listdir(run.folder.parent) == []
     assert experiment.workspace.runs(-1) == []
