@@ -17,11 +17,12 @@ import nbformat.v4 as v4
 import psutil
 import pytest
 
-from aml_jupyter import Batch, Workspace
+from aml_jupyter import Batch, CondaDependencies, Environment, Resources, Workspace
 from aml_jupyter.errors import UserErrorException
 from aml_jupyter.home import home
 from aml_jupyter.runner import runner_status
 from aml_jupyter.workspace.batch_run import BatchRun, as_batch, find_batch, resume
+from tests.services.docker_engine import Engine
 from tests.support import processes_below, project, until, ws
 
 __all__ = ["project", "ws"]
@@ -387,3 +388,52 @@ def test_a_notebook_without_parameters_is_a_plain_run(ws: Workspace, project: Pa
     assert run.get_status() == "Completed"
     assert "answer 42" in (run.folder / "azureml-logs/70_driver_log.txt").read_text()
     assert (run.folder / "outputs" / name).is_file()
+
+
+# In containers --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.service("docker")
+@pytest.mark.service("pypi")
+def test_notebooks_are_executed_in_containers_and_say_when_memory_runs_out(
+    docker_engine: Engine,
+    base_image: str,
+    ws: Workspace,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker_engine.host)
+    name = notebook(
+        project,
+        "size = 1",
+        "import os, sys\nfrom aml_jupyter import Run\nRun.get_context().log('size', size)\n"
+        "print(sys.prefix, os.path.exists('/.dockerenv'))",
+        "held = []\nfor _ in range(size):\n    held.append(b'x' * (16 << 20))",
+        "print('held', len(held))",
+    )
+    # What executes notebooks is put beside the packages that are asked for.
+    environment = Environment.from_docker_image("notebooks", base_image)
+    environment.python.user_managed_dependencies = False
+    environment.python.conda_dependencies = CondaDependencies.create(pip_packages=["six"])
+    batch = Batch(
+        name,
+        {"size": [1, 100]},
+        compute_target="docker",
+        environment=environment,
+        resources=Resources(memory=512 << 20),
+        options={"build_network": "host"},
+        parallel=1,
+    ).submit()
+    ended(batch, 400)
+    small, large = batch.rows()
+    assert small.status == "Completed", small.error
+    assert small.metrics == {"size": 1.0}
+    log = (small.folder / "azureml-logs/70_driver_log.txt").read_text()
+    assert "/opt/aml/env True" in log
+    assert "cell 5 of 5" in log
+    assert large.status == "Failed"
+    assert "memory ran out" in large.error or "out of memory" in large.error.lower()
+    executed = nbformat.read(large.executed, as_version=4)
+    assert any("size" in "".join(cell.source) for cell in executed.cells)
