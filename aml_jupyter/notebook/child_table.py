@@ -142,6 +142,12 @@ class NotebookTable:
         """Seconds until all is probably done, as of the last look."""
         return self._watch.left()
 
+    @property
+    def done(self) -> float:
+        """How much of all is done, from 0 to 1, as of the last look."""
+        parts = [1.0 if row.has_ended else row.part or 0.0 for row in self._rows]
+        return sum(parts) / max(1, len(parts))
+
     def table(self, at_once: bool = False) -> Table:
         """The notebooks; of very many those around the ones that run."""
         rows = self.look(at_once)
@@ -167,7 +173,7 @@ class NotebookTable:
             return self._drawn
         self._draw_at = now + _PICTURE_EVERY
         done = [row for row in rows if metrics and metrics[0] in row.metrics]
-        if self._varied and len(done) > 1:
+        if len(self._varied) > 1 and len(done) > 1:
             cells = [
                 [*(_text(row.parameters.get(n)) for n in self._varied), row.metrics[metrics[0]]]
                 for row in done

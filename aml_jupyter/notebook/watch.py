@@ -143,17 +143,20 @@ class Watch:
         if self._facts.status == states.QUEUED and self.notebooks is None:
             return _turn(self.run)
         progress = _progress(self._facts)
-        return progress and replace(progress, left=self._seconds_left())
-
-    def _seconds_left(self) -> float | None:
-        """How long it probably still takes, where that is known from earlier runs."""
-        left = None
+        if progress is None:
+            return None
         if self.notebooks is not None:
             self.notebooks.look()
             left = self.notebooks.left
-        elif self._left is not None and self._facts.started is not None:
-            left = self._left(time.time() - self._facts.started)
-        return left and round(left, 1)
+            return replace(progress, done=round(self.notebooks.done, 4), left=left and round(left))
+        left = self._seconds_left()
+        return replace(progress, left=left and round(left))
+
+    def _seconds_left(self) -> float | None:
+        """How long a notebook probably still takes, where that is known from earlier runs."""
+        if self._left is None or self._facts.started is None:
+            return None
+        return self._left(time.time() - self._facts.started)
 
     def _has_executed(self) -> bool:
         return bool(self._executed) and (self.run.folder / self._executed).is_file()

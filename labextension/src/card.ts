@@ -3,13 +3,15 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { chartOf } from './chart';
 import { element } from './dom';
 import { duration, moment, number } from './format';
-import type { MetricSeries, RunCard, RunError } from './protocol';
+import type { CardRow, CardTable, MetricSeries, RunCard, RunError } from './protocol';
 import { lookOf, signOf, type StateLook } from './states';
 
 // A notebook may come from anybody: what it holds is drawn, but never without bound.
 const MAX_CHARTS = 8;
 const MAX_VALUES = 100;
 const MAX_LOG_LINES = 400;
+const MAX_ROWS = 200;
+const MAX_COLUMNS = 20;
 const MAX_LOG_CHARACTERS = 100_000;
 
 /** The whole card of one run as it stood when its notebook was saved. */
@@ -25,6 +27,7 @@ export function cardOf(run: RunCard, trans: TranslationBundle): HTMLElement {
     header(title, look),
     facts(run, trans),
     run.error ? errorBox(run.error, trans) : null,
+    run.notebooks ? notebooks(run.notebooks, trans) : null,
     charts(run.metrics.slice(0, MAX_CHARTS), trans),
     furtherValues(run.metrics.slice(MAX_CHARTS), trans),
     run.log_tail ? log(run.log_tail, trans) : null
@@ -108,6 +111,34 @@ function errorBox(error: RunError, trans: TranslationBundle): HTMLElement {
     element('strong', {}, trans.__('Error')),
     element('pre', {}, error.message.slice(0, MAX_LOG_CHARACTERS))
   );
+}
+
+function notebooks(table: CardTable, trans: TranslationBundle): HTMLElement {
+  const titles = table.columns.slice(0, MAX_COLUMNS);
+  const rows = table.rows.slice(0, MAX_ROWS);
+  const more = table.more + table.rows.length - rows.length;
+  const head = titles.map(title => element('th', { scope: 'col' }, title));
+  return element(
+    'section',
+    { class: 'aml-Notebooks', 'aria-label': trans.__('Notebooks') },
+    element('strong', {}, table.title),
+    element(
+      'div',
+      { class: 'aml-Notebooks-table', tabindex: '0' },
+      element(
+        'table',
+        {},
+        element('thead', {}, element('tr', {}, ...head)),
+        element('tbody', {}, ...rows.map(row => notebook(row, trans)))
+      )
+    ),
+    more > 0 ? element('p', {}, trans.__('%1 more are not listed.', more)) : null
+  );
+}
+
+function notebook(row: CardRow, trans: TranslationBundle): HTMLElement {
+  const cells = row.cells.slice(0, MAX_COLUMNS).map(cell => element('td', {}, cell));
+  return element('tr', { class: `aml-mod-${lookOf(row.status, trans).tone}` }, ...cells);
 }
 
 function charts(

@@ -38,13 +38,15 @@ export class Body {
   /** Show what belongs to the tab that is open. */
   update(): void {
     const tab = openTab(this.session);
+    // A batch has a log only where something was built for it.
+    const hasLog = WITH_LOG.has(tab) && this.session.get('tabs').includes('log');
+    setShown(this.log.node, hasLog);
+    this.log.setOpen(hasLog);
     if (tab === this.opened) {
       return;
     }
     this.opened = tab;
     this.node.dataset.tab = tab;
-    setShown(this.log.node, WITH_LOG.has(tab));
-    this.log.setOpen(WITH_LOG.has(tab));
     const open = this.part(tab);
     this.parts.forEach(part => setShown(part.node, part === open));
     open?.open();
@@ -73,7 +75,7 @@ export class Body {
       case 'facts':
         return new FactsView(session, notices, signal);
       case 'children':
-        return new RunsView(session, signal);
+        return new RunsView(session, notices, signal);
       case 'compare':
         return new CompareView(session, signal);
       default:

@@ -4,8 +4,9 @@ import type { Progress, RunHead } from '../protocol';
 import { hasEnded, signOf } from '../states';
 import { AskingButton } from './asking';
 import { CandidateList } from './candidates';
-import { copyButton, copyText, every, look, setShown, setText } from './controls';
+import { button, copyButton, copyText, every, look, setShown, setText } from './controls';
 import type { Notices } from './notices';
+import { openNotebook } from './open_notebook';
 import type { Session } from './session';
 import { TimeLine } from './time_line';
 
@@ -17,6 +18,9 @@ export class Head {
     ...{ class: 'aml-v-actions', role: 'group', 'aria-label': 'Actions' }
   });
   private readonly cancel: AskingButton;
+  private readonly again: AskingButton;
+  private readonly resume: AskingButton;
+  private readonly notebook: HTMLButtonElement;
   private readonly back: AskingButton;
   private readonly candidates: CandidateList;
   private rows: RunRow[] = [];
@@ -26,15 +30,19 @@ export class Head {
     private readonly notices: Notices,
     signal: AbortSignal
   ) {
-    const asking = (words: string, kind: 'cancel' | 'rerun' | 'back'): AskingButton =>
+    const asking = (words: string, kind: 'cancel' | 'rerun' | 'resume' | 'back'): AskingButton =>
       new AskingButton(words, () => ({ kind }), session, notices, signal);
     this.cancel = asking('Cancel', 'cancel');
     this.back = asking('← back', 'back');
     this.back.node.classList.add('aml-v-back');
     this.candidates = new CandidateList(session, notices, signal);
-    const again = asking('Run again', 'rerun');
-    const buttons = [this.cancel, again, this.candidates, this.folder(signal)];
-    this.actions.append(...buttons.map(one => one.node));
+    this.again = asking('Run again', 'rerun');
+    this.resume = asking('Go on with the rest', 'resume');
+    this.resume.node.title = 'Execute the notebooks that have not completed, in a new batch';
+    this.notebook = button('Open notebook', () => this.openNotebook());
+    this.notebook.title = 'Show the executed notebook, as far as it has come';
+    const others = [this.cancel, this.resume, this.again, this.candidates, this.folder(signal)];
+    this.actions.append(this.notebook, ...others.map(one => one.node));
     this.node.append(this.back.node, this.list, this.actions, this.candidates.panel);
     session.onChange('runs', () => this.update(), signal);
     session.onChange('backs', () => this.update(), signal);
@@ -87,8 +95,27 @@ export class Head {
     });
     this.node.setAttribute('aria-label', `Run ${runs[0]?.name ?? ''}`);
     this.list.classList.toggle('aml-v-several', runs.length > 1);
-    setShown(this.cancel.node, runs.some(canBeCancelled));
+    this.updateActions(runs);
     this.updateBack();
+  }
+
+  private updateActions(runs: readonly RunHead[]): void {
+    const [first] = runs;
+    const isAlone = runs.length === 1;
+    const isBatch = first?.batch === true;
+    setShown(this.cancel.node, runs.some(canBeCancelled));
+    setShown(this.resume.node, isAlone && isBatch && canGoOn(first));
+    setShown(this.again.node, !isBatch);
+    setShown(this.candidates.node, !isBatch);
+    setShown(this.notebook, isAlone && first !== undefined && first.notebook !== '');
+  }
+
+  private openNotebook(): void {
+    const { run } = this.session;
+    if (run !== undefined) {
+      const notebook = { run: run.id, path: run.notebook, title: run.name };
+      void openNotebook(this.session, this.notices, notebook);
+    }
   }
 
   private updateBack(): void {
@@ -112,6 +139,11 @@ export class Head {
 
 function canBeCancelled(run: RunHead): boolean {
   return !hasEnded(run.status) && run.status !== 'CancelRequested';
+}
+
+/** Whether a batch has ended before all was done. */
+function canGoOn(run: RunHead): boolean {
+  return hasEnded(run.status) && run.status !== 'Completed';
 }
 
 /** One run in the head. */

@@ -1,38 +1,44 @@
 import { element } from '../dom';
-import { count, duration, moment } from '../format';
+import { count } from '../format';
 import type { ChildRow, ChildTable } from '../protocol';
-import { button, setShown, setText, stateMark } from './controls';
+import { button, setShown, setText } from './controls';
+import type { Notices } from './notices';
+import { openNotebook } from './open_notebook';
 import type { Part } from './part';
+import { RunChoice } from './run_choice';
+import { columnsOf, compared, type Column } from './run_columns';
+import { RunRows } from './run_rows';
 import type { Session } from './session';
 
-type Key = string | number | null;
-
-/** A column of the table: what it is called, what it shows, and what it is sorted by. */
-interface Column {
-  readonly name: string;
-  readonly isNumber: boolean;
-  readonly key: (row: ChildRow) => Key;
-  readonly cell: (row: ChildRow) => Node | string;
-}
+const NONE: ChildTable = {
+  ...{ of: 'runs', columns: [], rows: [], more: 0, picture: '', partial: false }
+};
 
 /** The children of a run as a table that can be sorted; each opens where this run stands. */
 export class RunsView implements Part {
   readonly node = element('div', { class: 'aml-v-runs-view' });
   private readonly picture = element('div', { class: 'aml-v-picture' });
   private readonly head = element('tr', {});
-  private readonly body = element('tbody', {});
   private readonly more = element('p', { class: 'aml-v-muted' });
-  private table: ChildTable = { columns: [], rows: [], more: 0, picture: '' };
+  private readonly choice = new RunChoice(() => this.draw());
+  private readonly rows = new RunRows(row => this.openRun(row));
+  private table: ChildTable = NONE;
+  private columns: readonly Column[] = [];
   private sorted = '';
   private isDescending = false;
   private drawn = '';
   private pictured = '';
 
-  constructor(private readonly session: Session, signal: AbortSignal) {
+  constructor(
+    private readonly session: Session,
+    private readonly notices: Notices,
+    signal: AbortSignal
+  ) {
     const head = element('thead', {}, this.head);
-    const table = element('table', { class: 'aml-v-table aml-v-sortable' }, head, this.body);
+    const table = element('table', { class: 'aml-v-table aml-v-sortable' }, head, this.rows.node);
     const scroller = element('div', { class: 'aml-v-scroll' }, table);
-    this.node.append(this.picture, scroller, this.more);
+    const { states, pages } = this.choice;
+    this.node.append(this.picture, states, scroller, pages, this.more);
     session.onTold('children', told => told.children && this.take(told.children), signal);
     session.onOtherRun(() => this.reset(), signal);
     session.onTold('said', () => this.node.removeAttribute('aria-busy'), signal);
@@ -41,6 +47,7 @@ export class RunsView implements Part {
   open(): void {
     const known = this.session.answer('children')?.children;
     setText(this.more, known === undefined ? 'Waiting for the kernel…' : '');
+    setShown(this.more, known === undefined);
     if (known !== undefined) {
       this.take(known);
     }
@@ -54,7 +61,8 @@ export class RunsView implements Part {
   private reset(): void {
     this.node.removeAttribute('aria-busy');
     this.sorted = '';
-    this.take({ columns: [], rows: [], more: 0, picture: '' });
+    this.choice.reset();
+    this.take(NONE);
   }
 
   private take(table: ChildTable): void {
@@ -65,42 +73,46 @@ export class RunsView implements Part {
       this.picture.innerHTML = table.picture;
     }
     setShown(this.picture, table.picture !== '');
-    const words = table.rows.length === 0 ? 'There are no child runs yet.' : '';
-    setText(this.more, table.more > 0 ? `${count(table.more)} more runs are not listed.` : words);
+    // Of a batch one looks for its notebooks first.
+    this.node.classList.toggle('aml-v-notebooks', table.of === 'notebooks');
+    const empty = table.rows.length === 0 ? 'There are no child runs yet.' : '';
+    const more = `${count(table.more)} more ${table.of} are not listed.`;
+    setText(this.more, table.more > 0 ? more : empty);
+    setShown(this.more, table.more > 0 || empty !== '');
     this.draw();
   }
 
   private draw(): void {
-    const columns = columnsOf(this.table, row => this.name(row));
-    const names = columns.map(column => column.name).join('\n');
+    this.columns = columnsOf(this.table, row => this.openNotebook(row));
+    const names = this.columns.map(column => column.name).join('\n');
     if (names !== this.drawn) {
       this.drawn = names;
-      this.head.replaceChildren(...columns.map(column => this.heading(column)));
+      this.head.replaceChildren(...this.columns.map(column => this.heading(column)));
     }
-    columns.forEach((column, index) => {
+    this.columns.forEach((column, index) => {
       const order = this.isDescending ? 'descending' : 'ascending';
       const isSorted = column.name === this.sorted;
       this.head.children[index]?.setAttribute('aria-sort', isSorted ? order : 'none');
     });
-    this.drawRows(columns);
+    this.choice.offer(this.table.rows);
+    setShown(this.choice.states, this.table.of === 'notebooks' && this.table.rows.length > 1);
+    this.rows.show(this.shown(), this.columns);
   }
 
-  private drawRows(columns: readonly Column[]): void {
-    const column = columns.find(({ name }) => name === this.sorted);
-    const rows = [...this.table.rows];
+  private shown(): readonly ChildRow[] {
+    const rows = [...this.choice.fitting(this.table.rows)];
+    const column = this.columns.find(({ name }) => name === this.sorted);
     if (column !== undefined) {
       rows.sort((one, other) => compared(column.key(one), column.key(other), this.isDescending));
     }
-    const focused = this.body.contains(document.activeElement) ? document.activeElement : null;
-    const id = focused?.closest('tr')?.dataset.id;
-    this.body.replaceChildren(...rows.map(row => this.row(row, columns)));
-    if (id !== undefined) {
-      const again = [...this.body.rows].find(row => row.dataset.id === id);
-      again?.querySelector('button')?.focus({ preventScroll: true });
-    }
+    return this.choice.page(rows, column !== undefined);
   }
 
   private heading(column: Column): HTMLElement {
+    if (column.isPlain) {
+      const words = element('span', { class: 'aml-v-offscreen' }, column.name);
+      return element('th', { scope: 'col' }, words);
+    }
     const made = button(column.name, () => this.sort(column), 'aml-v-quiet');
     made.title = `Sort by ${column.name}`;
     return element('th', { scope: 'col', ...(column.isNumber ? RIGHT : {}) }, made);
@@ -113,63 +125,15 @@ export class RunsView implements Part {
     this.draw();
   }
 
-  private row(row: ChildRow, columns: readonly Column[]): HTMLElement {
-    const cells = columns.map(column =>
-      element('td', column.isNumber ? RIGHT : {}, column.cell(row))
-    );
-    const made = element('tr', { 'data-id': row.id }, ...cells);
-    made.addEventListener('click', () => {
-      // Who selects a text in the table does not want to go away from it.
-      const selected = window.getSelection();
-      if (selected?.isCollapsed !== false || !made.contains(selected.anchorNode)) {
-        const isAsked = this.session.ask({ kind: 'open', run: row.id });
-        this.node.setAttribute('aria-busy', String(isAsked));
-      }
-    });
-    return made;
+  private openRun(row: ChildRow): void {
+    const isAsked = this.session.ask({ kind: 'open', run: row.id });
+    this.node.setAttribute('aria-busy', String(isAsked));
   }
 
-  private name(row: ChildRow): HTMLElement {
-    const made = element('button', { type: 'button', class: 'aml-v-button aml-v-quiet' }, row.name);
-    made.title = `Open ${row.id}`;
-    return made;
+  private openNotebook(row: ChildRow): void {
+    const title = row.name;
+    void openNotebook(this.session, this.notices, { run: row.id, path: row.notebook, title });
   }
 }
 
 const RIGHT = { class: 'aml-v-right' };
-
-function columnsOf(table: ChildTable, name: (row: ChildRow) => Node): Column[] {
-  return [
-    { name: 'Run', isNumber: false, key: row => row.name, cell: name },
-    { name: 'State', isNumber: false, key: row => row.status, cell: row => stateMark(row.status) },
-    { name: 'Started', isNumber: true, key: row => row.started, cell: row => started(row) },
-    { name: 'Duration', isNumber: true, key: row => row.seconds, cell: row => lasted(row) },
-    ...table.columns.map((column, index) => ({
-      name: column.name,
-      isNumber: column.kind === 'metric' || table.rows.some(row => row.numbers[index] != null),
-      key: (row: ChildRow) => row.numbers[index] ?? (row.cells[index] || null),
-      cell: (row: ChildRow) => row.cells[index] ?? ''
-    }))
-  ];
-}
-
-function started(row: ChildRow): string {
-  return row.started === null ? '' : moment(row.started);
-}
-
-function lasted(row: ChildRow): string {
-  return row.seconds === null ? '' : duration(row.seconds);
-}
-
-/** Numbers before words, and what is missing last, whichever way the rest goes. */
-function compared(one: Key, other: Key, isDescending: boolean): number {
-  if (one === null || other === null) {
-    return Number(one === null) - Number(other === null);
-  }
-  const order =
-    typeof one === 'number' && typeof other === 'number'
-      ? one - other
-      : Number(typeof one === 'string') - Number(typeof other === 'string') ||
-        String(one).localeCompare(String(other), undefined, { numeric: true });
-  return isDescending ? -order : order;
-}

@@ -1,4 +1,12 @@
-import type { Asked, FileBytes, LogPiece, RunHead, RunView, Told } from '../protocol';
+import type {
+  Asked,
+  ChildTable,
+  FileBytes,
+  LogPiece,
+  RunHead,
+  RunView,
+  Told
+} from '../protocol';
 import { LogLines } from './log_lines';
 import type { AnyModel } from './model';
 
@@ -105,8 +113,14 @@ export class Session {
     this.listen('other', listener, signal);
   }
 
-  /** A part of a file of the run; fails with the kernel's words. */
-  bytes(path: string, from: number, count: number, signal: AbortSignal): Promise<FilePart> {
+  /** A part of a file of the run that leads, or of another; fails with the kernel's words. */
+  bytes(
+    path: string,
+    from: number,
+    count: number,
+    signal: AbortSignal,
+    run?: string
+  ): Promise<FilePart> {
     const token = Math.random().toString(36).slice(2);
     return new Promise((resolve, reject) => {
       const settled = (): void => void this.waiting.delete(token);
@@ -115,7 +129,8 @@ export class Session {
         reject(new Error('given up'));
       });
       this.waiting.set(token, { resolve, reject });
-      if (signal.aborted || !this.ask({ kind: 'bytes', path, from, count, token })) {
+      const asked: Asked = { kind: 'bytes', path, from, count, token };
+      if (signal.aborted || !this.ask(run === undefined ? asked : { ...asked, run })) {
         settled();
         reject(new Error('There is no kernel to read the file.'));
       }
@@ -202,10 +217,26 @@ export class Session {
       this.waiting.forEach(one => one.reject(new Error(told.said ?? '')));
       this.waiting.clear();
     }
-    if (KEPT.has(told.kind)) {
-      this.kept.set(told.kind, told);
+    const whole = told.children === undefined ? told : this.withOthers(told, told.children);
+    if (whole === null) {
+      this.ask({ kind: 'children' });
+      return;
     }
-    this.emit(`told:${told.kind}`, told);
+    if (KEPT.has(whole.kind)) {
+      this.kept.set(whole.kind, whole);
+    }
+    this.emit(`told:${whole.kind}`, whole);
+  }
+
+  /** A table with the rows that did not change, which stay the same objects; `null` without them. */
+  private withOthers(told: Told, table: ChildTable): Told | null {
+    if (!table.partial) {
+      return told;
+    }
+    const known = this.kept.get('children')?.children;
+    const changed = new Map(table.rows.map(row => [row.key, row]));
+    const rows = known?.rows.map(row => changed.get(row.key) ?? row);
+    return rows === undefined ? null : { ...told, children: { ...table, rows, partial: false } };
   }
 
   private takeLog(piece: LogPiece): void {

@@ -1,5 +1,5 @@
 import { element } from '../dom';
-import { newId } from './controls';
+import { newId, setText } from './controls';
 import type { Session } from './session';
 
 const LABELS: Readonly<Record<string, string>> = {
@@ -11,12 +11,18 @@ const LABELS: Readonly<Record<string, string>> = {
   children: 'Runs',
   compare: 'Compare'
 };
-const FIRST = 'overview';
+// A batch has no log of its own beside its charts.
+const LABELS_OF_BATCH: Readonly<Record<string, string>> = {
+  ...LABELS,
+  overview: 'Charts',
+  children: 'Notebooks'
+};
 
 /** The tab that is open; the first one where the remembered one is not there. */
 export function openTab(session: Session): string {
   const tab = session.get('tab');
-  return session.get('tabs').includes(tab) && tab in LABELS ? tab : FIRST;
+  const tabs = session.get('tabs');
+  return tabs.includes(tab) && tab in LABELS ? tab : tabs[0] ?? 'overview';
 }
 
 /** The row of tabs; arrow keys go along it. */
@@ -36,6 +42,7 @@ export class Tabs {
     this.node.addEventListener('keydown', event => this.onKey(event));
     session.onChange('tabs', () => this.update(), signal);
     session.onChange('tab', () => this.update(), signal);
+    session.onOtherRun(() => this.update(), signal);
     this.update();
   }
 
@@ -47,7 +54,9 @@ export class Tabs {
       this.node.replaceChildren(...this.buttons.values());
     }
     const open = openTab(this.session);
+    const labels = this.session.run?.batch === true ? LABELS_OF_BATCH : LABELS;
     for (const [name, made] of this.buttons) {
+      setText(made, labels[name] ?? name);
       made.setAttribute('aria-selected', String(name === open));
       made.tabIndex = name === open ? 0 : -1;
     }
@@ -60,8 +69,7 @@ export class Tabs {
       {
         ...{ type: 'button', role: 'tab', class: 'aml-v-tab' },
         ...{ 'aria-controls': this.body.id, id: newId() }
-      },
-      LABELS[name] ?? name
+      }
     );
     made.addEventListener('click', () => this.session.set('tab', name));
     return made;
