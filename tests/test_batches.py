@@ -233,6 +233,15 @@ def test_a_canceled_batch_goes_on_with_what_is_not_done(ws: Workspace, project: 
 
 
 @pytest.mark.slow
+def test_a_batch_that_is_run_again_does_everything_anew(ws: Workspace, project: Path) -> None:
+    first = ended(Batch(marking(project), {"seed": [1, 2]}).submit())
+    again = ended(as_batch(ws.get_run(first.id).rerun(display_name="once more")))
+    assert states_of(again) == ["Completed", "Completed"]
+    assert again.display_name == "once more"
+    assert sorted(marks(project, "end")) == ["0.5 1", "0.5 1", "0.5 2", "0.5 2"]
+
+
+@pytest.mark.slow
 def test_from_the_failed_cell_says_that_the_cells_before_it_run_for_their_state(
     ws: Workspace, project: Path
 ) -> None:

@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from .folder import WorkspaceFolder
 
 VERSION = 2
 _MARKED = 64
+_LATE_WRITERS = 10
 _SPOILED = (
     *(OSError, ValueError, TypeError, AttributeError, KeyError, OverflowError),
     *(sqlite3.ProgrammingError, sqlite3.InterfaceError),
@@ -440,7 +442,12 @@ def delete_run(folder: Path) -> None:
         os.unlink(folder / layout.REQUEST)
     except FileNotFoundError:
         pass
-    shutil.rmtree(folder, ignore_errors=False)
+    for _ in range(_LATE_WRITERS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            return
+        time.sleep(0.02)  # who still wrote into it, the list of its packages perhaps, is done soon
+    shutil.rmtree(folder)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

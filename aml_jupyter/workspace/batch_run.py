@@ -250,7 +250,7 @@ def resume(
     properties = {**_name_of(earlier), RESUMES: earlier.id}
     place = earlier.experiment.workspace.folder
     if notebook is None:
-        folder = submission.submit_family_again(place, request, family, properties)
+        folder = submission.submit_again(place, request, family=family, properties=properties)
     else:
         planned = _planned_anew(place, request, family, notebook)
         folder = submission.submit_family(planned, lambda job: replace(family, job=job), properties)

@@ -275,21 +275,26 @@ def submit_again(
     tags: Mapping[str, Any] | None = None,
     display_name: str | None = None,
     locked: bool = False,
+    family: Family | None = None,
+    properties: Mapping[str, str] | None = None,
 ) -> Path:
     """Queue a run that does what the run of a stored request did; returns the new run's folder.
 
     The source is the stored snapshot, whatever became of the folder it was taken from; with
-    ``locked`` the packages are exactly those that the run had. All that can be missing by now is
-    looked for before anything is written.
+    ``locked`` the packages are exactly those that the run had. A run that is its children has
+    all of them anew, or those of ``family``. All that can be missing by now is looked for before
+    anything is written.
     """
-    job = _check_repeatable(folder, request)
+    family = family or _all_of(request.family)
+    job = _check_repeatable(folder, replace(request, job=family.job) if family else request)
     if locked:
         job = _locked(folder, request, job)
     config = RunConfiguration.from_definition(request.definition)
     where = place(folder, config, job.resources, job.options)
     again = replace(
         request,
-        job=job,
+        job=None if family else job,
+        family=replace(family, job=job) if family else None,
         id=_new_id(request.experiment),
         number=folder.next_number(request.experiment),
         created=time.time(),
@@ -299,37 +304,19 @@ def submit_again(
         host=socket.gethostname(),
         source={**request.source, "backend": where.backend, "again": request.id},
         tags=request.tags if tags is None else text_values(dict(tags)),
-        properties={**request.properties, RERUN_OF: request.id},
+        properties={**request.properties, RERUN_OF: request.id, **(properties or {})},
     )
     run = _queue(folder, again, where.ask(job.priority))
     _copy_diff(folder.runs / request.id, run)
     return run
 
 
-def submit_family_again(
-    folder: WorkspaceFolder, request: RunRequest, family: Family, properties: Mapping[str, str]
-) -> Path:
-    """Queue a run that does, with this family, what the run of a stored request did.
-
-    The source is the stored snapshot.
-    """
-    job = _check_repeatable(folder, replace(request, job=family.job))
-    config = RunConfiguration.from_definition(request.definition)
-    where = place(folder, config, job.resources, job.options)
-    again = replace(
-        request,
-        id=_new_id(request.experiment),
-        number=folder.next_number(request.experiment),
-        created=time.time(),
-        submitted_by=user(),
-        host=socket.gethostname(),
-        source={**request.source, "backend": where.backend, "again": request.id},
-        properties={**request.properties, RERUN_OF: request.id, **properties},
-        family=family,
-    )
-    run = _queue(folder, again, where.ask(job.priority))
-    _copy_diff(folder.runs / request.id, run)
-    return run
+def _all_of(family: Family | None) -> Family | None:
+    """The family with nothing that has been done before."""
+    if family is None:
+        return None
+    members = (replace(member, done_by=None, replay=0) for member in family.members)
+    return replace(family, members=tuple(members))
 
 
 def _new_id(experiment: str) -> str:
