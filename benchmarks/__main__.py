@@ -7,6 +7,7 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import (
@@ -22,7 +23,7 @@ from benchmarks import (
     bench_submit,
     bench_view,
 )
-from benchmarks.report import Row, as_json, as_markdown
+from benchmarks.report import Row, as_json, as_markdown, read_rows, today
 from benchmarks.setting import FULL, QUICK, Effort
 
 BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
@@ -64,12 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what the arguments ask for, show it, and keep it where they say."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    partly = options.only or options.quick
-    if options.write and partly:
-        parser.error("--write needs all benches in full: leave out --only and --quick")
-    rows = list(_measured(options.only or list(BENCHES), QUICK if options.quick else FULL))
+    if options.write and options.quick:
+        parser.error("--write needs benches in full: leave out --quick")
+    names = options.only or list(BENCHES)
+    rows = list(_measured(names, QUICK if options.quick else FULL))
     print(as_markdown(rows))
-    report = options.json or (None if partly else _LATEST)
+    if options.write:
+        rows = _with_others(rows, names)
+    is_whole = options.write or not (options.only or options.quick)
+    report = options.json or (_LATEST if is_whole else None)
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_text(as_json(rows) + "\n")
@@ -83,7 +87,11 @@ def _parser() -> argparse.ArgumentParser:
     say("--only", action="append", choices=list(BENCHES), metavar="NAME", help=", ".join(BENCHES))
     say("--quick", action="store_true", help="a glance: a fiftieth of the work, twice")
     say("--json", type=Path, metavar="FILE", help=f"default, if all: {_LATEST.name} in results/")
-    say("--write", action="store_true", help="write docs/benchmarks.md, too")
+    say(
+        "--write",
+        action="store_true",
+        help="write docs/benchmarks.md, too; with --only the other rows of this machine stay",
+    )
     return parser
 
 
@@ -93,8 +101,15 @@ def _measured(names: Sequence[str], effort: Effort) -> Iterator[Row]:
         _say(f"[{number}/{len(names)}] {name}")
         for row in BENCHES[name](effort):
             _say(f"    {_verdict(row)} {row.name}")
-            yield row
+            yield replace(row, bench=name, date=today())
         _say(f"    {time.monotonic() - started:.0f} s")
+
+
+def _with_others(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """The rows, and those of the other benches as they were measured last, in their order."""
+    kept = [row for row in read_rows(_LATEST) if row.bench in BENCHES and row.bench not in names]
+    order = list(BENCHES)
+    return sorted([*rows, *kept], key=lambda row: order.index(row.bench))
 
 
 def _verdict(row: Row) -> str:

@@ -22,6 +22,7 @@ class Row:
     """One figure beside the limit measured in the same run.
 
     ``missing`` says what the machine lacks when nothing could be measured; then there is no figure.
+    ``bench`` and ``date`` are where it comes from.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Row:
     ok: bool
     samples: list[float] = field(default_factory=list)
     missing: str = ""
+    bench: str = ""
+    date: str = ""
 
 
 def not_measured(name: str, reach: str, missing: str) -> Row:
@@ -64,8 +67,22 @@ def machine() -> dict[str, str]:
         "disk": file_system_of(tempfile.gettempdir()) or "unknown",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
+
+
+def today() -> str:
+    """The date, as rows have it."""
+    return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows that :func:`as_json` wrote; none from another machine, or of an unknown form."""
+    try:
+        content = json.loads(path.read_text())
+        is_same = content["machine"] == machine()
+        return [Row(**row) for row in content["rows"]] if is_same else []
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def as_json(rows: Iterable[Row]) -> str:
@@ -76,7 +93,9 @@ def as_json(rows: Iterable[Row]) -> str:
 
 def as_markdown(rows: Iterable[Row]) -> str:
     """The rows as a table for people, and what they were measured on."""
+    rows = list(rows)
     facts = ", ".join(f"{name} {value}" for name, value in machine().items())
+    facts += f", date {' and '.join(sorted({row.date for row in rows}))}"
     head = (
         "| Work | Measured | Reach | Limit measured beside it | |\n| --- | --: | --- | --- | --- |"
     )
