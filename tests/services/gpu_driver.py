@@ -15,10 +15,11 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     state, libraries = tmp_path / "gpus", tmp_path / "libraries"
     state.mkdir()
     libraries.mkdir()
-    # Any library will do to be found: the driver is only ever spoken to through pynvml.
+    # A library that does no harm will do: the driver is only ever spoken to through pynvml.
     with open("/proc/self/maps", encoding="utf-8") as maps:
-        any_library = next(line.split()[-1] for line in maps if ".so" in line)
-    (libraries / "libnvidia-ml.so.1").symlink_to(any_library)
+        mapped = [line.split()[-1] for line in maps if ".so" in line]
+    harmless = next(path for path in mapped if Path(path).name.startswith(("libc.", "libc-")))
+    (libraries / "libnvidia-ml.so.1").symlink_to(harmless)
     monkeypatch.setenv("FAKE_NVML", str(state))
     monkeypatch.setenv("PYTHONPATH", str(FAKE))
     monkeypatch.setenv("LD_LIBRARY_PATH", str(libraries))
