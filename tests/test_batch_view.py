@@ -243,6 +243,8 @@ def test_a_batch_is_started_waited_for_and_found_again_by_magics(
     assert shell["batch"].to_frame().state.tolist() == ["Completed", "Failed"]
     shell.run("%aml_attach --as found")
     assert isinstance(shell["found"], BatchRun)
+    listed = ["alpha=" in shell.run(f"%aml_runs{more}") for more in ("", " --children")]
+    assert listed == [False, True]
     assert shell["found"].id == shell["batch"].id
     notebook(project)
     said = shell.run(f"%aml_batch report.ipynb --resume {shell['batch'].id} --as rest --wait")
