@@ -86,6 +86,27 @@ def test_the_notebook_of_environments_docker_and_the_queue_does_what_it_tells(
     assert "cpu-cluster" not in left
 
 
+@pytest.mark.slow
+def test_the_notebook_of_batches_does_what_it_tells(apart: Path) -> None:
+    shutil.copy(NOTEBOOKS / "report.ipynb", apart)
+    said = executed("batch.ipynb", apart)
+
+    assert "how far each step goes" in of_cell(said, "--inspect")
+    assert "has no parameter 'speed'" in of_cell(said, "Batch(")
+    states = of_cell(said, "print(str(error)")
+    assert states.count("Completed") == 4
+    assert states.count("Failed") == 2
+    assert "2 of 6 runs failed" in states
+    assert "lowest" in of_cell(said, "to_frame")
+    assert "AssertionError: rate 1.1 is too large" in of_cell(said, "if row.error")
+    rest = of_cell(said, "row.earlier")
+    assert rest.count("'Completed', 'earlier'") == 4
+    assert rest.count("'Completed', 'now'") == 2
+    assert "batch_report.html" in of_cell(said, "batch.report")
+    page = (apart / "batch_report.html").read_text("utf-8")
+    assert page.count("<section") + page.count("<details") >= 6
+
+
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
 def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)

@@ -27,7 +27,7 @@ __all__ = ["COMMANDS", "command_named", "main", "parser_for"]
 OK, RUN_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 COMMANDS = {
-    "run": ("submit", "run a script or a command, as a job that outlives this shell"),
+    "run": ("submit", "run a script, a notebook or a command, as a job that outlives this shell"),
     "rerun": ("submit", "do a run once more, from its own snapshot"),
     "batch": ("batch", "execute a notebook with many sets of parameters, each as a run"),
     "runs": ("lists", "list the newest runs, filtered, or ranked by a metric"),

@@ -1,4 +1,4 @@
-"""``aml run``: a script or a command becomes a run; ``aml rerun``: a run is done once more."""
+"""``aml run``: a script, notebook or command becomes a run; ``aml rerun``: a run is done anew."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _arguments(parser: Parser) -> None:
     add("--id", metavar="ID", help="the id of the run; made up if not said")
     _add_labels(parser)
     add("--dry-run", action="store_true", help="show the plan and submit nothing")
-    add("words", metavar="script.py [argument …]", nargs=argparse.REMAINDER)
+    add("words", metavar="script.py|notebook.ipynb [argument …]", nargs=argparse.REMAINDER)
 
 
 def _add_labels(parser: Parser) -> None:
@@ -196,6 +196,7 @@ COMMANDS = {
             "aml run -e mnist --tag model=cnn --wait train.py --epochs 5",
             "aml run --env requirements.txt --gpus 1 --mem 16G train.py",
             "aml run --env image:pytorch/pytorch --gpus all --docker-arg --network=host train.py",
+            "aml run --env requirements.txt --wait analysis.ipynb",
             'aml run --source src --command "./prepare.sh && python train.py"',
         ),
         notes=_NOTES,

@@ -198,6 +198,7 @@ class AmlMagics(Magics):
             experiment=asked.text("experiment"),
             state=state,
             tag=asked.text("tag"),
+            top_level=not asked.given("children"),
         )
         return RunTable(found)
 

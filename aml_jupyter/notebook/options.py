@@ -118,6 +118,7 @@ RUNS = Command(
         Option("--state", "STATE", "only runs in this state", source="states"),
         EXPERIMENT,
         Option("--tag", "KEY[=VALUE]", "only runs with this tag"),
+        Option("--children", "", "child runs, and the notebooks of batches, as well"),
         HELP,
     ),
     examples=("%aml_runs -n 5 --state Running", "%aml_runs -e mnist --tag model=cnn"),

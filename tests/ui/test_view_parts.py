@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ def head(**changes: object) -> dict[str, object]:
         "colour": "",
         "work": "/runs/one/work",
         "source": "",
+        "batch": False,
+        "notebook": "",
         "started": 1000.0,
         "ended": None,
         "now": 1160.0,
@@ -623,7 +625,8 @@ SERVE = """asked => {
   if (asked.kind !== 'bytes') return;
   const all = window.files[asked.path];
   const part = all.slice(asked.from, asked.from + asked.count);
-  const bytes = { path: asked.path, from: asked.from, size: all.length, token: asked.token };
+  const about = { size: all.length, modified: 1, ended: true };
+  const bytes = { path: asked.path, from: asked.from, token: asked.token, ...about };
   setTimeout(() => model.tell({ kind: 'bytes', bytes }, part.buffer));
 }"""
 
@@ -770,12 +773,18 @@ def child(name: str, lr: str, loss: float | None) -> dict[str, object]:
         "started": 1.0,
         "seconds": 2.0,
     }
-    return {**facts, "cells": cells, "numbers": [number, loss]}
+    rest = {"key": name, "progress": None, "error": "", "note": "", "notebook": ""}
+    return {**facts, **rest, "cells": cells, "numbers": [number, loss]}
 
 
 def children(*rows: dict[str, object]) -> dict[str, object]:
     columns = [{"name": "lr", "kind": "parameter"}, {"name": "loss", "kind": "metric"}]
-    return {"columns": columns, "rows": list(rows), "more": 0, "picture": ""}
+    return table_of(columns, rows)
+
+
+def table_of(columns: object, rows: Iterable[object], of: str = "runs") -> dict[str, object]:
+    facts = {"of": of, "more": 0, "picture": "", "partial": False}
+    return {**facts, "columns": columns, "rows": list(rows)}
 
 
 def test_children_are_sorted_with_missing_values_last(view: View) -> None:
@@ -807,6 +816,63 @@ def test_a_child_is_opened_by_mouse_and_by_keyboard(view: View) -> None:
     assert [one["run"] for one in view.asked("open")] == ["id_a", "id_b"]
 
 
+def notebook(name: str, **facts: object) -> dict[str, object]:
+    running = {"text": "cell 2 of 5 · Train", "done": 0.2, "left": 31.0}
+    place = {"notebook": "outputs/report.ipynb"}
+    return {**child(name, "", 0.5), "status": "Running", "progress": running, **place, **facts}
+
+
+def notebooks(*rows: dict[str, object], partial: bool = False) -> dict[str, object]:
+    table = children(*rows)
+    return {**table, "of": "notebooks", "partial": partial}
+
+
+def test_only_lines_of_notebooks_that_changed_are_drawn_anew(view: View) -> None:
+    view.begin(state(tab="children", runs=[head(batch=True)]))
+    view.tell("children", notebooks(notebook("a"), notebook("b"), notebook("c", id="")))
+    first, second = (view.page.get_by_role("row", name=re.compile(f"^{name} ")) for name in "ab")
+    expect(first).to_contain_text("cell 2 of 5 · Train")
+    expect(first).to_contain_text("2 s · about 35 s left")
+    expect(first.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "20")
+    for row in (first, second):
+        row.evaluate("row => { row.dataset.mark = 'same' }")
+    opener = second.get_by_role("button", name="Open the executed notebook")
+    opener.focus()
+    ended = {"status": "Failed", "progress": None, "error": "ValueError: no\nof all"}
+    view.tell("children", notebooks(notebook("b", **ended), partial=True))
+    expect(second).to_contain_text("ValueError: no")
+    expect(opener).to_be_focused()
+    expect(view.page.locator("tr[data-mark=same]")).to_have_count(2)
+    second.locator("summary").click()
+    expect(second.locator("pre")).to_have_text("ValueError: no\nof all")
+    assert view.asked("open") == []
+    states = view.role("group", "State")
+    expect(states.get_by_role("button")).to_have_text(["All 3", "Running 2", "Failed 1"])
+    states.get_by_role("button", name="Failed 1").click()
+    expect(view.page.locator("tbody tr")).to_have_count(1)
+
+
+def test_an_executed_notebook_that_nobody_shows_is_told_where_it_is(view: View) -> None:
+    view.begin(state(tab="children", runs=[head(batch=True, work="/w/.aml/runs/batch/work")]))
+    view.tell("children", notebooks(notebook("a")))
+    view.page.get_by_role("button", name="Open the executed notebook of a").click()
+    place = "/w/.aml/runs/id_a/outputs/report.ipynb"
+    expect(view.page.get_by_role("status").get_by_text(place)).to_be_visible()
+
+
+def test_a_batch_that_ended_with_something_left_can_go_on(view: View) -> None:
+    view.begin(state(tabs=["children", "overview", "files"], runs=[head(batch=True)]))
+    expect(view.page.get_by_role("tab")).to_have_text(["Notebooks", "Charts", "Files"])
+    again = view.role("button", "Go on with the rest")
+    expect(again).to_be_hidden()
+    view.set("runs", [head(batch=True, status="Completed", ended=9.0)])
+    expect(again).to_be_hidden()
+    view.set("runs", [head(batch=True, status="Canceled", ended=9.0)])
+    again.click()
+    assert len(view.asked("resume")) == 1
+    expect(view.role("button", "Run again")).to_be_hidden()
+
+
 def test_measurements_are_charts_with_gaps_and_words(view: View) -> None:
     view.begin(state(tab="system"))
     line = {"group": "Memory", "unit": "B", "note": "resident", "x": [0, 1, 2, 3]}
@@ -827,7 +893,9 @@ def hostile_messages() -> list[tuple[str, object]]:
     text = HOSTILE
     fact = {"name": text, "value": text}
     series = {"name": text, "unit": text, "group": text, "x": [0], "y": [1], "note": text}
-    row = {**child(text, "1", 1.0), "id": text, "status": text, "cells": [text, text]}
+    progress = {"text": text, "done": 0.5, "left": 3.0}
+    facts = {"id": text, "status": text, "error": text, "note": text, "notebook": text}
+    row = {**child(text, "1", 1.0), **facts, "progress": progress, "cells": [text, text]}
     columns = [{"name": text, "kind": "parameter"}, {"name": text, "kind": "metric"}]
     files = [{"path": f"outputs/{text}", "size": 1, "modified": 1.0}]
     candidate = {"id": text, "name": text, "status": text, "started": 1.0}
@@ -837,7 +905,7 @@ def hostile_messages() -> list[tuple[str, object]]:
         ("system", [series, {**series, "name": f"{text}2"}]),
         ("files", {"folder": text, "files": files, "more": 0}),
         ("facts", {"sections": sections, "tags": [fact], "texts": texts}),
-        ("children", {"columns": columns, "rows": [row], "more": 0, "picture": ""}),
+        ("children", table_of(columns, [row], of="notebooks")),
         ("candidates", [candidate]),
         ("said", text),
         ("log", piece([text, f'File "{text}", line 1', f"{text}.py:1"], files=[text], file=text)),
@@ -872,7 +940,7 @@ def test_no_part_is_wider_than_its_cell(view: View) -> None:
     columns = [{"name": f"{word}{n}", "kind": "metric"} for n in range(9)]
     row = {**child(word, "1", 1.0), "cells": [word] * 9, "numbers": [None] * 9}
     view.tell("facts", {**FACTS, "tags": [{"name": word, "value": word}]})
-    view.tell("children", {"columns": columns, "rows": [row], "more": 0, "picture": ""})
+    view.tell("children", table_of(columns, [row], of="notebooks"))
     files = [{"path": f"outputs/{word}", "size": 1, "modified": 1.0}]
     view.tell("files", {"folder": word, "files": files, "more": 0})
     for width in (400, 900, 1600):
