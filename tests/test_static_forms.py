@@ -860,7 +860,7 @@ def test_a_usual_run_is_kept_in_sixty_kilobytes_and_any_run_in_ninety() -> None:
         Curve("m", [line(*rng.normal(size=500), label=f"{n} {m}") for m in range(20)], 1, 10_000)
         for n in range(20)
     ]
-    table = {**notebooks(0), "of": "runs"}
+    table = {**notebooks(2), "of": "runs", "rows": [], "columns": []}
     pictures = [(f"<p{n}>", f"<div>{'x' * 9000}</div>") for n in range(20)]
     html = forms.card(
         shot(*crowd, others=pictures, metrics=10_000, children=table, comparison="x" * 500_000)

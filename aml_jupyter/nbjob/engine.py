@@ -27,7 +27,6 @@ CANCELED = "canceled"
 LARGEST_ARRANGED = 8 << 20
 """Bytes up to which a finished notebook is written as nbformat arranges it, a line a line."""
 
-_SAVE_EVERY = 0.5
 _MAY_FAIL = "raises-exception"
 
 
@@ -55,7 +54,6 @@ class Manager(NotebookExecutionManager):  # type: ignore[misc]
         self._is_last = is_last
         self._outline = Outline(nb)
         self._began = 0.0
-        self._saved = 0.0
         self._is_over = False
         self._canceled: Any = None
         self.error: Any = None
@@ -100,19 +98,13 @@ class Manager(NotebookExecutionManager):  # type: ignore[misc]
     def said(self, output: Any) -> None:
         """Pass an output of the present cell on, and save it soon."""
         self._report.output(output)
-        self._save_now_and_then()
+        self._save_soon()
 
     def changed(self, cell: int, output: int) -> None:
         """Take note that outputs of a cell have changed, from this one on."""
         for file in self._files:
             file.changed(cell, output)
-        self._save_now_and_then()
-
-    def _save_now_and_then(self) -> None:
-        now = time.monotonic()
-        if now - self._saved > _SAVE_EVERY:
-            self._saved = now
-            self._save_soon()
+        self._save_soon()
 
     def _save_soon(self) -> None:
         for file in self._files:

@@ -29,7 +29,7 @@ LARGEST_REPLACED = 1 << 20
 _AT_ONCE = 256 << 10
 _SLICE = 128 << 10
 _SHARE = 20
-_PAUSE = 0.1
+_PAUSE = 0.25
 # Somebody may still be reading the file that is written to next.
 _PAUSE_IF_LARGE = 1.0
 _LAST_IN_CELL = ("execution_count", "metadata")
