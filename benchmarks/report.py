@@ -10,7 +10,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,10 +79,15 @@ def read_rows(path: Path) -> list[Row]:
     """The rows that :func:`as_json` wrote; none from another machine, or of an unknown form."""
     try:
         content = json.loads(path.read_text())
-        is_same = content["machine"] == machine()
+        is_same = _lasting(content["machine"]) == _lasting(machine())
         return [Row(**row) for row in content["rows"]] if is_same else []
     except (OSError, ValueError, TypeError, KeyError):
         return []
+
+
+def _lasting(facts: Mapping[str, str]) -> dict[str, str]:
+    """What a machine is, whatever was updated on it."""
+    return {name: facts.get(name, "") for name in ("cpu", "cores", "memory", "disk")}
 
 
 def as_json(rows: Iterable[Row]) -> str:
@@ -99,14 +104,16 @@ def as_markdown(rows: Iterable[Row]) -> str:
     head = (
         "| Work | Measured | Reach | Limit measured beside it | |\n| --- | --: | --- | --- | --- |"
     )
-    return "\n".join([facts, "", head, *map(_line, rows), ""])
+    newest = max((row.date for row in rows), default="")
+    return "\n".join([facts, "", head, *(_line(row, newest) for row in rows), ""])
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, newest: str) -> str:
     if row.missing:
         return f"| {row.name} | – | {row.reach} | {row.missing} | **not measured** |"
     limit = f"{row.limit_name}: {_figure(row.limit_value)} {row.unit}"
     verdict = "reached" if row.ok else "**missed**"
+    verdict += f", {row.date}" if row.date != newest else ""
     return f"| {row.name} | {_figure(row.value)} {row.unit} | {row.reach} | {limit} | {verdict} |"
 
 

@@ -696,7 +696,7 @@ def test_homes_do_not_meet(experiment: Experiment, monkeypatch: pytest.MonkeyPat
     first = runner.ensure_runner()
     elsewhere = Home(home().state / "other", home().state / "other/run")
     monkeypatch.setenv("AML_HOME", str(elsewhere.state))
-    monkeypatch.setenv("AML_RUNNER_IDLE_SECONDS", "0.1")
+    monkeypatch.setenv("AML_RUNNER_IDLE_SECONDS", "2")
     second = runner.ensure_runner()
     assert first.pid != second.pid
     until(lambda: not is_running(second.pid))
