@@ -275,7 +275,7 @@ def test_a_run_in_line_says_why_it_waits_which_it_is_and_when_it_starts(
     queue = notebook.run(4)
     rows = queue.get_by_role("row")
     expect(rows).to_have_count(4)
-    expect(rows.nth(2)).to_contain_text(re.compile(r"in (1:59:\d\d|2:00:00)"))
+    expect(rows.nth(2)).to_contain_text(re.compile(r"in (1 h 59 min|2 h)"))
     expect(queue).to_contain_text("1 running, 2 waiting.")
     for width in (1280, 480):
         notebook.page.set_viewport_size({"width": width, "height": 900})
