@@ -19,7 +19,7 @@ import pytest
 
 from aml_jupyter.job.metrics import file_system_of
 from tests.services import docker_engine as docker_service
-from tests.services import images, sshd
+from tests.services import images, memory_group, sshd
 from tests.services import podman as podman_service
 
 
@@ -57,6 +57,12 @@ def _counts_writes() -> bool:
     return os.access("/proc/self/io", os.R_OK) and not in_memory
 
 
+def _has_python_3_8() -> bool:
+    from tests.support import interpreter  # which itself imports this file
+
+    return interpreter("3.8") is not None
+
+
 SERVICES: Mapping[str, Service] = {
     "chromium": Service(
         lambda: shutil.which("chromium") is not None,
@@ -75,6 +81,10 @@ SERVICES: Mapping[str, Service] = {
         lambda: shutil.which("git") is not None,
         "Debian: apt-get install git; macOS: xcode-select --install",
     ),
+    "memory": Service(
+        memory_group.is_possible,
+        "be root on Linux, where control groups with a limit of memory can be made",
+    ),
     "mount": Service(
         _can_mount,
         "run as root on Linux, or inside `unshare --map-root-user --mount`",
@@ -91,6 +101,7 @@ SERVICES: Mapping[str, Service] = {
         _has_pypi,
         "connect this machine to PyPI, or name a mirror of it: UV_DEFAULT_INDEX=https://…",
     ),
+    "python3.8": Service(_has_python_3_8, "put a `python3.8` on PATH"),
     "podman": Service(
         podman_service.is_possible,
         "Debian: apt-get install podman catatonit uidmap slirp4netns, and debootstrap; as root, or "

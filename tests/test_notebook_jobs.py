@@ -10,8 +10,6 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from nbformat import v4
 from aml_jupyter import Environment, Experiment, Run, ScriptRunConfig
 from aml_jupyter.job import events, layout
 from aml_jupyter.spec import NotebookSpec
+from tests.services.memory_group import little_memory
 from tests.support import (
     assert_no_orphans,
     experiment,
@@ -39,8 +38,6 @@ from tests.support import (
 )
 
 __all__ = ["experiment", "project", "ws"]
-
-GROUP = Path("/sys/fs/cgroup")
 
 
 def code(text: str, *tags: str) -> Any:
@@ -459,38 +456,8 @@ def test_a_kernel_that_dies_is_told_at_once_with_what_ended_it(
     assert layout.read_json(str(run.folder / layout.OUTCOME))["type"] == "KernelDied"
 
 
-def _memory_groups() -> Path | None:
-    """Where a group with a limit of memory can be made."""
-    if os.geteuid():
-        return None
-    if (GROUP / "memory").is_dir():
-        return GROUP / "memory"
-    return GROUP if (GROUP / "cgroup.controllers").exists() else None
-
-
-@contextmanager
-def little_memory(limit: int) -> Iterator[Callable[[int], None]]:
-    """A group of processes that share this much memory; what is yielded puts one into it."""
-    root = _memory_groups()
-    if root is None:
-        pytest.skip("needs root, and control groups for memory that can be made")
-    group = root / f"aml-test-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError as error:
-        pytest.skip(f"needs control groups for memory that can be made: {error}")
-    try:
-        name = "memory.limit_in_bytes" if root.name == "memory" else "memory.max"
-        (group / name).write_text(str(limit))
-        yield lambda pid: (group / "cgroup.procs").write_text(str(pid)) and None
-    except FileNotFoundError as error:
-        pytest.skip(f"needs control groups for memory: {error}")
-    finally:
-        until(lambda: not (group / "cgroup.procs").read_text().split(), 10)
-        group.rmdir()
-
-
 @pytest.mark.slow
+@pytest.mark.service("memory")
 def test_a_kernel_that_runs_out_of_memory_is_told_as_that(experiment: Experiment) -> None:
     with little_memory(400 << 20) as put_into:
         run = start(
@@ -593,13 +560,12 @@ def test_an_interpreter_without_papermill_is_told_and_what_to_add(
 
 
 @pytest.mark.slow
-@pytest.mark.service("pypi")
+@pytest.mark.service("pypi", "python3.8")
 def test_the_oldest_papermill_on_the_oldest_python_does_it_too(
     experiment: Experiment, tmp_path: Path
 ) -> None:
     python = interpreter("3.8")
-    if python is None:
-        pytest.skip("needs Python 3.8: put a `python3.8` on PATH")
+    assert python is not None
     place = tmp_path / "old"
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "-q", "-p", python, place], check=True)
