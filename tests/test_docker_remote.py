@@ -6,13 +6,13 @@ import contextlib
 import json
 import multiprocessing
 import os
-import select
 import signal
 import socket
 import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import wait as ready
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -407,7 +407,9 @@ class Cable:
         other = {near: far, far: near}
         with near, far, contextlib.suppress(OSError):
             while True:
-                for end in select.select([near, far], [], [])[0]:
+                # Not `select.select`, which knows only the first 1024 files of a process.
+                for end in ready([near, far]):
+                    assert isinstance(end, socket.socket)
                     data = end.recv(1 << 16)
                     if not data:
                         return

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import re
-import select
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from multiprocessing.connection import wait as ready
 from pathlib import Path
 from typing import Any
 
@@ -302,7 +302,9 @@ class Gate:
         is_it = False
         with near, far, contextlib.suppress(OSError):
             while True:
-                for end in select.select([near, far], [], [])[0]:
+                # Not `select.select`, which knows only the first 1024 files of a process.
+                for end in ready([near, far]):
+                    assert isinstance(end, socket.socket)
                     data = end.recv(1 << 16)
                     while self.is_silent:
                         time.sleep(0.05)

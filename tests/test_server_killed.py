@@ -64,7 +64,7 @@ def test_a_run_outlives_the_jupyter_server(tmp_path: Path, monkeypatch: pytest.M
         servers = [
             child
             for child in psutil.Process().children()
-            if f"--port={lab.url.rpartition(':')[2]}" in child.cmdline()
+            if f"--port={lab.url.rpartition(':')[2]}" in command_of(child)
         ]
         doomed = [process for server in servers for process in [*server.children(), server]]
         for process in doomed:
@@ -79,6 +79,14 @@ def test_a_run_outlives_the_jupyter_server(tmp_path: Path, monkeypatch: pytest.M
         assert run.get_metrics()["tick"] == [float(tick) for tick in range(TICKS)]
         log = (run.folder / "azureml-logs" / "70_driver_log.txt").read_text().splitlines()
         assert log == [f"tick {tick}" for tick in range(TICKS)]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """What it was started with; nothing for one that has ended, of which pytest may have some."""
+    try:
+        return list(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
 
 
 def project_of(root: Path) -> Path:
