@@ -13,8 +13,8 @@ from pathlib import Path
 from .errors import RunnerError
 
 _SOCKET_PATH_LIMIT = 100
-_BUNDLED = ("__init__.py", "errors.py")
-_BUNDLED_ROOMS = ("job", "nbjob")
+_BUNDLED = ("__init__.py", "errors.py", "lazy.py")
+_BUNDLED_ROOMS = ("job", "nbjob", "assets", "compat", "tracking")
 
 
 class Home:

@@ -7,7 +7,6 @@ than any one caller needs.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
 TYPE_CHECKING = False  # importing typing for it would cost more than all the rest
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ def names_from(room: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
     home_of = {name: module for module, names in modules.items() for name in names.split()}
 
     def fetch(name: str) -> Any:
+        from importlib import import_module
+
         if name in modules:
             return import_module(f"{room}.{name}")
         if name not in home_of:

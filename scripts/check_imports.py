@@ -14,10 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "aml_jupyter"
 
-_SHARED = {"errors", "home", "lazy", "job", "spec"}
+_SHARED = {"errors", "home", "lazy", "job", "assets", "spec"}
 _KEEPING = _SHARED | {"store"}
 _DOING = _KEEPING | {"engine", "environments", "backends"}
-_FACE = _DOING | {"runner", "workspace", "nbjob"}
+_FACE = _DOING | {"runner", "workspace", "nbjob", "tracking", "compat"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "": {"errors", "job"},
     "errors": set(),
@@ -25,20 +25,25 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "lazy": set(),
     "job": {"errors"},
     "nbjob": {"errors", "job"},
-    "spec": {"errors", "lazy", "job"},
+    "assets": {"errors", "lazy", "job"},
+    "tracking": {"errors", "lazy", "job", "assets"},
+    "compat": {"errors", "lazy", "job"},
+    "spec": {"errors", "lazy", "job", "assets"},
     "store": _SHARED,
     "engine": _SHARED,
     "environments": _SHARED | {"engine"},
     "backends": _SHARED | {"engine"},
     "runner": _DOING,
-    "workspace": _DOING | {"runner"},
+    "workspace": _DOING | {"runner", "tracking"},
     "notebook": _FACE,
     "cli": _FACE,
     "__main__": {"cli"},
     "testing": _DOING,
 }
 # These travel into interpreters that have nothing of ours installed.
-ALONE = {"", "errors", "job"}
+ALONE = {"", "errors", "lazy", "job", "assets", "compat"}
+# … but may use, when asked for something that needs it, what the interpreter has.
+WHERE_THERE: Mapping[str, set[str]] = {"assets": {"fsspec", "numpy", "pandas", "pyarrow"}}
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,10 @@ def foreign_imports(imports: list[Import]) -> Iterator[str]:
     """Yield what travels with jobs but needs more than the standard library."""
     for found in imports:
         top = found.target.partition(".")[0]
+        room = room_of(found.source) or ""
         foreign = top != PACKAGE and top not in sys.stdlib_module_names
+        if found.deferred and top in WHERE_THERE.get(room, ()):
+            continue
         if foreign and found.runs and room_of(found.source) in ALONE:
             yield f"{place(found)}: {top} is not in the standard library"
 
