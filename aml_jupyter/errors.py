@@ -30,7 +30,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterable
 
 
 class AmlError(Exception):
@@ -151,6 +151,21 @@ class TrainingException(AmlError):
 
 class AuthenticationException(AmlError):
     """Kept for code that catches it; nothing here needs an account."""
+
+
+def meant(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """A hint that names the likeliest of the known words; empty when none is like it."""
+    import difflib
+
+    close = difflib.get_close_matches(word, sorted(set(known)), 2, likeness)
+    return f"Did you mean {' or '.join(close)}?" if close else ""
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """A hint that names the likeliest of the known words, or all of them."""
+    names = sorted(set(known))
+    everything = f"There are: {', '.join(names)}." if names else "There are none."
+    return meant(word, names) or everything
 
 
 def show_briefly(kind: type[BaseException], value: BaseException, traceback: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+
+from ..errors import meant as meant
+from ..errors import near as near
 
 HIDDEN = "•••"
 """Stands where a secret would."""
@@ -97,21 +99,6 @@ def shown_duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def meant(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
-    """A hint that names the likeliest of the known words; empty when none is like it."""
-    import difflib
-
-    close = difflib.get_close_matches(word, sorted(set(known)), 2, likeness)
-    return f"Did you mean {' or '.join(close)}?" if close else ""
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """A hint that names the likeliest of the known words, or all of them."""
-    names = sorted(set(known))
-    everything = f"There are: {', '.join(names)}." if names else "There are none."
-    return meant(word, names) or everything
 
 
 def looks_secret(name: str) -> bool:

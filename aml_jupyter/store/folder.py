@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..assets.place import locked as locked
 from ..errors import UserErrorException, WorkspaceException
 from ..job import events, layout
 from .targets import FILE_NAME, Entry, read_entries, read_text, write_text
@@ -182,18 +181,6 @@ def project_for(start: Path) -> Path:
         if (folder / ".git").exists():
             return folder
     return start
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[int]:
-    """An open file that no other process has locked this way."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
-    finally:
-        os.close(file)
 
 
 def bytes_below(folder: str | os.PathLike[str]) -> int:

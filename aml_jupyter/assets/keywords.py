@@ -1,0 +1,36 @@
+"""Functions that say which keywords they take when they are given one they do not."""
+
+from __future__ import annotations
+
+import functools
+
+from aml_jupyter.errors import meant
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, TypeVar, cast
+
+    F = TypeVar("F", bound=Callable[..., Any])
+else:
+
+    def cast(kind: Any, value: Any) -> Any:
+        """What typing's says, without importing it."""
+        return value
+
+
+def says_its_keywords(function: F) -> F:
+    """``function``, whose TypeError for a wrong keyword lists the right ones."""
+    code = function.__code__
+    known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    taken = [name for name in known if name not in ("self", "cls") and not name.startswith("_")]
+
+    @functools.wraps(function)
+    def asked(*args: Any, **kwargs: Any) -> Any:
+        wrong = next((name for name in kwargs if name not in known), None)
+        if wrong is None:
+            return function(*args, **kwargs)
+        hint = " ".join(filter(None, [meant(wrong, taken), f"It takes: {', '.join(taken)}."]))
+        name = function.__qualname__.replace(".__init__", "")
+        raise TypeError(f"{name}() has no argument {wrong!r}. {hint}")
+
+    return cast("F", asked)
