@@ -14,6 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .assets.consumption import DatasetConsumptionConfig as DatasetConsumptionConfig
+    from .assets.consumption import HDFSOutputDatasetConfig as HDFSOutputDatasetConfig
+    from .assets.consumption import OutputFileDatasetConfig as OutputFileDatasetConfig
     from .errors import AmlError as AmlError
     from .spec import DEFAULT_CPU_IMAGE as DEFAULT_CPU_IMAGE
     from .spec import DEFAULT_GPU_IMAGE as DEFAULT_GPU_IMAGE
@@ -59,16 +62,19 @@ _HOME_OF = {
     "ContainerRegistry": "spec",
     "DEFAULT_CPU_IMAGE": "spec",
     "DEFAULT_GPU_IMAGE": "spec",
+    "DatasetConsumptionConfig": "assets.consumption",
     "DockerBuildContext": "spec",
     "DockerConfiguration": "spec",
     "Environment": "spec",
     "Estimator": "spec",
     "Experiment": "workspace",
     "Gloo": "spec",
+    "HDFSOutputDatasetConfig": "assets.consumption",
     "Mpi": "spec",
     "MpiConfiguration": "spec",
     "Nccl": "spec",
     "NotebookRunConfig": "spec",
+    "OutputFileDatasetConfig": "assets.consumption",
     "ParameterServer": "spec",
     "PyTorch": "spec",
     "PyTorchConfiguration": "spec",
