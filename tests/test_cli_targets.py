@@ -89,7 +89,7 @@ def test_without_words_the_list_is_meant() -> None:
         (["list", "a"], None, "'a'", "show a"),
         (["show", "a", "x=1"], None, "'x=1'", "targets.yaml"),
         (["remove"], None, "removed", "remove NAME"),
-        (["add", "a"], None, "Of which type is a", "amlcompute, docker, local"),
+        (["add", "a"], None, "Of which type is a", "amlcompute, computeinstance, docker, local"),
         (["add", "slots=2"], "local", "to be added", "add NAME"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -17,17 +18,17 @@ from typing import Any
 
 import pytest
 
-from aml_jupyter import Experiment, ScriptRunConfig, Workspace, runner
+from aml_jupyter import Environment, Experiment, ScriptRunConfig, Workspace, runner
 from aml_jupyter.backends import visible
 from aml_jupyter.engine import find_address, forget
 from aml_jupyter.errors import AmlError, ComputeTargetException, UserErrorException
-from aml_jupyter.job import states
+from aml_jupyter.job import events, states
 from aml_jupyter.store import RunSummary, WorkspaceFolder
 from aml_jupyter.workspace import compute, diagnosis
 from aml_jupyter.workspace.amlcompute import AmlCompute
 from aml_jupyter.workspace.compute import placement
+from aml_jupyter.workspace.compute_instance import ComputeInstance
 from aml_jupyter.workspace.compute_target import (
-    ComputeInstance,
     ComputeTarget,
     DockerTarget,
     DsvmCompute,
@@ -126,7 +127,7 @@ def test_settings_of_the_backend_become_options_as_it_reads_them(folder: Workspa
             "shm_size: 8g",
         ),
         ("box:\n  type: dokcer\n", "box", "line 2: there is no type 'dokcer'", "docker"),
-        ("box: {}\n", "box", "line 1: box says no type", "amlcompute, docker, local"),
+        ("box: {}\n", "box", "line 1: box says no type", "amlcompute, computeinstance, docker, local"),
         ("box:\n  type: local\n  slots: 0\n", "box", "line 3: slots 0 .* 1 or more", "at once"),
         ("box:\n  type: local\n  slots: true\n", "box", "line 3: slots True", "at once"),
         ("local:\n  type: docker\n", "local", "line 2: the target local is of type local", "name"),
@@ -497,7 +498,6 @@ def test_an_engine_is_attached_from_python(ws: Workspace) -> None:
         (lambda: DsvmCompute.provisioning_configuration(vm_size="STANDARD_D2_V2"), "max_nodes=1"),
         (lambda: HDInsightCompute.attach_configuration(username="a", address="b"), "pyspark"),
         (lambda: KubernetesCompute.attach_configuration(namespace="x"), "aml_jupyter.backends"),
-        (lambda: ComputeInstance.provisioning_configuration(vm_size="X"), "Submit to `local`"),
     ],
 )
 def test_what_is_elsewhere_is_one_error_that_says_what_is_possible(
@@ -508,6 +508,50 @@ def test_what_is_elsewhere_is_one_error_that_says_what_is_possible(
     assert caught.value.message.startswith("far cannot be made: ")
     assert says in caught.value.hint
     assert ws.folder.target_entries() == {}
+
+
+def test_a_compute_instance_is_one_slot_of_this_machine(
+    ws: Workspace, experiment: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ComputeTargetException):
+        ComputeInstance(ws, "desk")
+    configuration = ComputeInstance.provisioning_configuration(
+        vm_size="STANDARD_D3_V2", ssh_public_access=False
+    )
+    desk = ComputeInstance.create(ws, "desk", configuration)
+    assert type(desk) is ComputeInstance
+    desk.wait_for_completion(show_output=True)
+    assert 'operation "Succeeded"' in capsys.readouterr().out
+    desk.stop(wait_for_completion=True, show_output=True)
+    assert capsys.readouterr().out == "Stopped\n"
+    assert desk.get_status().state == "Stopped"
+    desk.start()
+    assert desk.get_status().serialize() == {
+        "errors": None,
+        "state": "Running",
+        "vmSize": "STANDARD_D3_V2",
+    }
+    assert any(size["name"] for size in ComputeInstance.supported_vmsizes(workspace=ws))
+    place = placement(ws.folder, "desk")
+    assert (place.backend, place.slots) == ("local", 1)
+    run = submit(experiment, "print('at the desk')", compute_target=desk)
+    assert finish(run)["status"] == "Completed"
+    assert finish(run)["target"] == "desk"
+
+
+def test_a_run_that_asks_for_docker_is_a_process_where_environments_are_not_built(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AML_ENVIRONMENTS", "present")
+    environment = Environment("boxed")
+    environment.docker.enabled = True
+    environment.docker.base_image = "python:3.12-slim"
+    run = submit(experiment, "print('no box')", environment=environment)
+    assert finish(run)["status"] == "Completed"
+    told = [each.get("message", "") for each in events.read(str(run.folder))[0]]
+    assert any("It asks for Docker" in each for each in told)
+    notes = json.loads((run.folder / "run.json").read_text())["environment"]["notes"]
+    assert any("python:3.12-slim" in note for note in notes)
 
 
 def test_a_target_cannot_be_made_from_anything_else(ws: Workspace) -> None:

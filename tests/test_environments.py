@@ -622,3 +622,27 @@ def test_a_build_context_is_known_by_its_content(tmp_path: Path) -> None:
     assert recipe_of(environment, container=True) == first.recipe
     (tmp_path / "data").write_text("two")
     assert recipe_of(environment, container=True).key != first.recipe.key
+
+
+def test_the_present_interpreter_stands_for_environments_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AML_ENVIRONMENTS", "present")
+    asked = Environment("asked")
+    asked.python.conda_dependencies = CondaDependencies.create(
+        conda_packages=["scikit-learn==0.22.1"], pip_packages=["pillow==6.2.1"]
+    )
+    asked.docker.base_image = "pytorch/pytorch:2.1.0"
+    asked.environment_variables = {"MODE": "exact"}
+    resolved = resolve(asked)
+    assert (resolved.interpreter, resolved.recipe) == (sys.executable, None)
+    assert resolved.environment_variables == {"MODE": "exact"}
+    (note,) = resolved.notes
+    for word in ("scikit-learn==0.22.1", "pillow==6.2.1", "pytorch/pytorch:2.1.0"):
+        assert word in note
+    assert resolve(Environment("plain")).notes == []
+    assert resolve(user_managed(sys.executable)).kind == "user-managed"
+    assert resolve(asked, container=True).recipe is not None
+    monkeypatch.setenv("AML_ENVIRONMENTS", "presnt")
+    with fails("AML_ENVIRONMENTS", "presnt", "present"):
+        resolve(asked)

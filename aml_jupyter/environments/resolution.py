@@ -12,7 +12,7 @@ from aml_jupyter.errors import RunConfigurationException
 from aml_jupyter.spec import CondaDependencies, Environment, process_variables
 from aml_jupyter.spec.words import looks_secret
 
-from . import cache, interpreter
+from . import cache, interpreter, policy
 from .dockerfile import arguments_of
 from .recipe import CONDA, IMAGE, VENV, Recipe
 from .shelf import Shelf
@@ -80,6 +80,8 @@ def resolve(
     environment = environment if environment is not None else Environment("default-environment")
     if container:
         resolved = _in_container(environment, default_interpreter, options or {})
+    elif policy.is_stood_in_for(environment):
+        resolved = _stood_in_for(environment, default_interpreter)
     else:
         _refuse_image(environment)
         resolved = _on_bare_process(environment, default_interpreter)
@@ -130,6 +132,16 @@ def _on_bare_process(environment: Environment, default_interpreter: str) -> Reso
     return ResolvedEnvironment(
         recipe.kind, path, facts=facts, recipe=recipe, secrets=wishes.secrets
     )
+
+
+def _stood_in_for(environment: Environment, default_interpreter: str) -> ResolvedEnvironment:
+    """The submitter's own interpreter, with a note if the environment asks for more."""
+    found = _as_it_is(SUBMITTER, interpreter.find("python", default_interpreter))
+    asked = policy.what_it_asked_for(environment) if _asks_for_more(environment) else ""
+    if not asked:
+        return found
+    note = f"{policy.VARIABLE}=present: {found.interpreter} stands for what it asks for: {asked}."
+    return replace(found, facts={**found.facts, "notes": [note]})
 
 
 def _as_it_is(kind: str, found: str) -> ResolvedEnvironment:
@@ -273,6 +285,13 @@ def _asks_for_packages(environment: Environment) -> bool:
     """Whether the packages are others than those that v1's template has in every environment."""
     conda = environment.python.conda_dependencies
     return conda is not None and conda.as_dict() != CondaDependencies().as_dict()
+
+
+def _asks_for_more(environment: Environment) -> bool:
+    """Whether it asks for packages, or for an image that is not v1's own."""
+    docker = environment.docker
+    own = (docker.base_dockerfile, docker.build_context)
+    return _asks_for_packages(environment) or docker.has_own_image or own != (None, None)
 
 
 def _facts(recipe: Recipe, wishes: Wishes, python: str, notes: Sequence[str]) -> dict[str, object]:

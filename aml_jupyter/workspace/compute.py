@@ -26,7 +26,15 @@ from ..spec.resources import ALL_GPUS
 from ..spec.words import HIDDEN, looks_secret, near
 from ..store import WorkspaceFolder
 from ..store.targets import Entry, entries_of, with_added, with_changed, without
-from .target_settings import MAX_NODES, POOL, kinds, options_of, settings_of
+from .target_settings import (
+    INSTANCE,
+    MAX_NODES,
+    ON_THIS_MACHINE,
+    POOL,
+    kinds,
+    options_of,
+    settings_of,
+)
 from .vm_sizes import gpus_of
 
 LOCAL = "local"
@@ -64,8 +72,9 @@ def placed(entry: Entry, workspace_id: str = "") -> Placement:
     settings = read(entry)
     gpus, notes = _gpus(entry, settings)
     kind, slots = entry.kind, settings.get("slots")
-    if kind == POOL:
-        kind, slots = LOCAL, slots or settings.get("max_nodes") or MAX_NODES
+    if kind in ON_THIS_MACHINE:
+        most = 1 if kind == INSTANCE else settings.get("max_nodes") or MAX_NODES
+        kind, slots = LOCAL, slots or most
     is_apart = slots is not None and entry.name != LOCAL
     return Placement(
         backend=kind,
@@ -93,7 +102,7 @@ def _gpus(entry: Entry, settings: Mapping[str, object]) -> tuple[int | None, tup
     if isinstance(said, int):
         return said, ()
     size = str(settings.get("vm_size") or "")
-    if entry.kind != POOL or not size:
+    if entry.kind not in ON_THIS_MACHINE or not size:
         return None, ()
     wanted = gpus_of(size)
     there = gpus_here() if wanted else 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from ..errors import AmlError, ComputeTargetException, UserErrorException
 from ..store.targets import Entry
 from . import compute
-from .target_settings import POOL
+from .target_settings import INSTANCE, POOL
 
 if TYPE_CHECKING:
     from .workspace import Workspace
@@ -26,6 +26,7 @@ _CLASSES = {
     "local": "compute_target:LocalTarget",
     "docker": "compute_target:DockerTarget",
     POOL: "amlcompute:AmlCompute",
+    INSTANCE: "compute_instance:ComputeInstance",
 }
 
 
@@ -350,11 +351,3 @@ class KubernetesCompute(_Elsewhere):
         f"{_A_POOL}; another package may add a kind of target by the entry point group "
         "aml_jupyter.backends."
     )
-
-
-class ComputeInstance(_Elsewhere):
-    """v1's rented workstation."""
-
-    _TYPE = "ComputeInstance"
-    _WHAT = "there are no compute instances; this machine is one"
-    _INSTEAD = f"Submit to `local`; {_A_POOL}."

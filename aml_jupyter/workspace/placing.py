@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..backends import CONTAINERS, backend
+from ..environments import policy
 from ..errors import ComputeTargetException, RunConfigurationException
 from ..runner import Ask, impossible_here
 from ..spec import ALL_GPUS, Resources, RunConfiguration
 from ..store import WorkspaceFolder
 from .compute import LOCAL, Placement, entry_of, for_one_run, gpus_here, placement
 from .diagnosis import to_use_it
-from .target_settings import POOL
+from .target_settings import ON_THIS_MACHINE, POOL
 
 SLOTS_VARIABLE = "AML_SLOTS"
 
@@ -115,8 +116,10 @@ def _asks_for_container(config: RunConfiguration, target_kind: str) -> bool:
     On clusters v1 ran everything in containers, so its own images say nothing there; on the
     local target asking for Docker meant Docker.
     """
+    if policy.is_stood_in_for(config.environment):
+        return False
     asked = config.docker.use_docker or config.environment.docker.enabled
-    return config.environment.docker.has_own_image if target_kind == POOL else asked
+    return config.environment.docker.has_own_image if target_kind in ON_THIS_MACHINE else asked
 
 
 def _docker_options(config: RunConfiguration) -> dict[str, object]:
@@ -132,9 +135,11 @@ def _docker_options(config: RunConfiguration) -> dict[str, object]:
 
 def _notes(config: RunConfiguration, kind: str) -> list[str]:
     asked = config.docker.use_docker or config.environment.docker.enabled
-    if asked and kind == LOCAL:
-        return ["It asks for Docker with v1's own image, which here is a bare process."]
-    return []
+    if not asked or kind != LOCAL:
+        return []
+    if policy.is_stood_in_for(config.environment):
+        return [f"It asks for Docker; with {policy.VARIABLE}=present it is a bare process."]
+    return ["It asks for Docker with v1's own image, which here is a bare process."]
 
 
 def _refuse_impossible(resources: Resources) -> None:

@@ -17,6 +17,12 @@ from ..spec.words import near, parse_duration, parse_tag
 POOL = "amlcompute"
 """The type of a target that is v1's AmlCompute: a pool of slots on this machine."""
 
+INSTANCE = "computeinstance"
+"""The type of a target that is v1's ComputeInstance: one slot on this machine."""
+
+ON_THIS_MACHINE = (POOL, INSTANCE)
+"""Types that stand for machines of Azure's, and whose runs are processes here."""
+
 IDLE_SECONDS = 1800
 MAX_NODES = 4
 """v1's number for a pool that does not say."""
@@ -84,6 +90,23 @@ POOL_SETTINGS: Mapping[str, Setting] = {
 }
 """What a pool may say besides, and whatever the backends say that its runs may go to."""
 
+RUNNING, STOPPED = "Running", "Stopped"
+
+
+def state(value: object) -> str:
+    """``Running`` or ``Stopped``."""
+    found = str(value).capitalize()
+    if found not in (RUNNING, STOPPED):
+        raise ValueError(f"write {RUNNING} or {STOPPED}")
+    return found
+
+
+INSTANCE_SETTINGS: Mapping[str, Setting] = {
+    "vm_size": POOL_SETTINGS["vm_size"],
+    "state": Setting("`Running` or `Stopped`; kept for programs that ask.", state, "Stopped"),
+}
+"""What a compute instance may say besides, and whatever its backends say."""
+
 
 BUILD_SETTINGS: Mapping[str, Setting] = {
     "ca_certificates": Setting(
@@ -99,24 +122,27 @@ BUILD_SETTINGS: Mapping[str, Setting] = {
 """What any target may say of how environments are built for it, if its backend does not."""
 
 
+_SETTINGS_OF = {POOL: POOL_SETTINGS, INSTANCE: INSTANCE_SETTINGS}
+
+
 def kinds() -> list[str]:
     """The types that a target may have."""
-    return sorted([*names(), POOL])
+    return sorted([*names(), *ON_THIS_MACHINE])
 
 
 def settings_of(kind: str) -> dict[str, Setting]:
     """All that a target of that type may say; ComputeTargetException when there is no such type."""
-    if kind not in (POOL, *_POOL_RUNS_ON) and kind not in kinds():
+    if kind not in (*ON_THIS_MACHINE, *_POOL_RUNS_ON) and kind not in kinds():
         raise ComputeTargetException(
             f"There is no type {kind!r} of compute targets.", near(kind, kinds())
         )
     known: dict[str, Setting] = dict(BUILD_SETTINGS)
-    for name in _POOL_RUNS_ON if kind == POOL else (kind,):
+    for name in _POOL_RUNS_ON if kind in ON_THIS_MACHINE else (kind,):
         known.update(backend(name).settings)
-    return {**known, **COMMON, **(POOL_SETTINGS if kind == POOL else {})}
+    return {**known, **COMMON, **_SETTINGS_OF.get(kind, {})}
 
 
 def options_of(read: Mapping[str, object]) -> dict[str, object]:
     """Of the settings of a target, as they were read, those that its backend takes."""
-    ours = {*COMMON, *POOL_SETTINGS}
+    ours = {*COMMON, *POOL_SETTINGS, *INSTANCE_SETTINGS}
     return {key: value for key, value in read.items() if key not in ours}
