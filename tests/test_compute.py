@@ -127,7 +127,7 @@ def test_settings_of_the_backend_become_options_as_it_reads_them(folder: Workspa
             "shm_size: 8g",
         ),
         ("box:\n  type: dokcer\n", "box", "line 2: there is no type 'dokcer'", "docker"),
-        ("box: {}\n", "box", "line 1: box says no type", "amlcompute, computeinstance, docker, local"),
+        ("box: {}\n", "box", "line 1: box says no type", "amlcompute, computeinstance, docker"),
         ("box:\n  type: local\n  slots: 0\n", "box", "line 3: slots 0 .* 1 or more", "at once"),
         ("box:\n  type: local\n  slots: true\n", "box", "line 3: slots True", "at once"),
         ("local:\n  type: docker\n", "local", "line 2: the target local is of type local", "name"),
