@@ -151,6 +151,24 @@ def test_a_writer_that_never_logs_leaves_nothing(tmp_path: Path) -> None:
 
 
 @BOTH_WAYS
+def test_a_writer_that_nobody_holds_any_more_gives_its_files_back(
+    mapped: bool, tmp_path: Path
+) -> None:
+    def open_files() -> list[str]:
+        links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+        found = [os.readlink(link) for link in links if os.path.islink(link)]
+        return [path for path in found if path.startswith(str(tmp_path))]
+
+    writer = MetricWriter(str(tmp_path), mapped)
+    writer.number("loss", 1.0)
+    writer.other("note", "scalar", "text")
+    assert len(open_files()) >= 3
+    del writer
+    assert open_files() == []
+    assert logged(tmp_path) == {"loss": [1.0], "note": ["text"]}
+
+
+@BOTH_WAYS
 def test_logging_goes_on_after_close(mapped: bool, tmp_path: Path) -> None:
     writer = MetricWriter(str(tmp_path), mapped)
     for number in range(5):

@@ -24,6 +24,7 @@ import os
 import stat
 import struct
 from _thread import RLock
+from _weakref import ref
 from array import array
 from time import time
 
@@ -74,6 +75,12 @@ class MetricWriter:
         self._mapped = True
         self._hears_forks = False
         self._reset()
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # A notebook may see thousands of runs, and a process has about a thousand files to open.
+        for file in (self._file, self._names, self._other):
+            if file >= 0:
+                close(file)
 
     def _reset(self) -> None:
         self._stem = ""
@@ -228,7 +235,7 @@ class MetricWriter:
         if not self._hears_forks:
             # Here and not earlier: most handles on runs never log, and this is never undone.
             self._hears_forks = True
-            os.register_at_fork(after_in_child=self._reset)
+            _reset_in_children(ref(self))
             self._mapped = is_mapping_safe(self._folder) if self._asked is None else self._asked
         unique = f"{int(time() * 1000):012x}-{os.getpid()}-{os.urandom(2).hex()}"
         stem = os.path.join(self._folder, unique)
@@ -247,6 +254,17 @@ class MetricWriter:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
                 raise full_disk(error, f"{self._stem}.bin") from error
+
+
+def _reset_in_children(writer: ref[MetricWriter]) -> None:
+    """Have forked children of this process leave alone what the writer writes to, if it lives."""
+
+    def reset() -> None:
+        still_there = writer()
+        if still_there is not None:
+            still_there._reset()
+
+    os.register_at_fork(after_in_child=reset)
 
 
 def trim(file: int) -> None:
