@@ -12,11 +12,13 @@
     ├── ActivityFailedException          a run ended as Failed
     ├── RunEnvironmentException          not inside a run
     ├── ComputeTargetException           no such target, or it cannot be used
-    ├── WorkspaceException, ProjectSystemException
+    ├── WorkspaceException, ProjectSystemException, WorkspacePrivateEndpointException
     ├── ServiceException                 our own machinery failed
-    │   └── RunnerError                  the runner could not be started or reached
+    │   ├── RunnerError                  the runner could not be started or reached
+    │   └── DiscoveryUrlNotFoundException
     ├── StorageFullError (an OSError)    no room left on the disk
-    └── ModelNotFoundException, WebserviceException, TrainingException, AuthenticationException
+    └── ModelNotFoundException, WebserviceException, TrainingException, AuthenticationException,
+        ImageException, ParallelRunException
 
 The class names of SDK v1 are kept, because scripts catch them.
 Each error says what happened and to what (``message``) and what to do next (``hint``).
@@ -119,8 +121,16 @@ class ProjectSystemException(WorkspaceException):
     """The older name for a workspace that cannot be found."""
 
 
+class WorkspacePrivateEndpointException(WorkspaceException):
+    """Kept for code that catches it; a workspace here has no network."""
+
+
 class ServiceException(AmlError):
     """A failure of our own machinery rather than of the request."""
+
+
+class DiscoveryUrlNotFoundException(ServiceException):
+    """Kept for code that catches it; there is no service to discover."""
 
 
 class RunnerError(ServiceException):
@@ -143,6 +153,14 @@ class ModelNotFoundException(AmlError):
 
 class WebserviceException(AmlError):
     """A deployment that failed or does not exist."""
+
+
+class ImageException(AmlError):
+    """Kept for code that catches it; v1's container images were made for web services."""
+
+
+class ParallelRunException(AmlError):
+    """Kept for code that catches it; v1 raised it in the steps of pipelines."""
 
 
 class TrainingException(AmlError):

@@ -15,6 +15,7 @@ from .errors import RunnerError
 _SOCKET_PATH_LIMIT = 100
 _BUNDLED = ("__init__.py", "errors.py", "lazy.py")
 _BUNDLED_ROOMS = ("job", "nbjob", "assets", "compat", "tracking")
+_STARTUP = "compat/startup/sitecustomize.py"
 
 
 class Home:
@@ -62,13 +63,15 @@ class Home:
         package = Path(__file__).parent
         rooms = [path for room in _BUNDLED_ROOMS for path in (package / room).glob("*.py")]
         files = [*_BUNDLED, *sorted(str(path.relative_to(package)) for path in rooms)]
-        content = {name: (package / name).read_bytes() for name in files}
+        content = {f"aml_jupyter/{name}": (package / name).read_bytes() for name in files}
+        # At the top, where a process that the job starts looks for it.
+        content[Path(_STARTUP).name] = (package / _STARTUP).read_bytes()
         digest = hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()[:16]
         bundle = self.state / "bundle" / digest
         if not bundle.is_dir():
             aside = Path(tempfile.mkdtemp(dir=_private(bundle.parent)))
             for name, data in content.items():
-                target = aside / "aml_jupyter" / name
+                target = aside / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
             _compile(aside)

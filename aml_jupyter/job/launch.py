@@ -220,6 +220,7 @@ def _run_program(folder: str, program_body: Callable[[], None]) -> None:
     """Be the user's program, and note what ended it."""
     os.close(_allocate(folder, OUTCOME))
     _keep_flushing()
+    _answer_to_azureml()
     code, program, told = 0, os.getpid(), False
     try:
         program_body()
@@ -239,6 +240,12 @@ def _run_program(folder: str, program_body: Callable[[], None]) -> None:
             _write_outcome(folder, lambda _: f'{{"code":{code},{_who()}}}')
     if code:
         sys.exit(code)
+
+
+def _answer_to_azureml() -> None:
+    """Let ``import azureml.core`` find ours in this process; others see to it at their start."""
+    __import__("aml_jupyter.compat")  # by name: `job` imports no other room
+    sys.modules["aml_jupyter.compat"].install()
 
 
 def _execute(path: str) -> None:

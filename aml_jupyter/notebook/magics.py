@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.utils.text import DollarFormatter
 
+from .. import compat
 from ..errors import AmlError, UserErrorException
 from ..job import states
 from ..workspace.command_table import Command, Group, Parsed, completions, split
@@ -41,6 +42,7 @@ class AmlMagics(Magics):
         super().__init__(shell)
         self.context = NotebookContext(shell)
         self.arrivals = Arrivals(shell.user_ns)
+        self.answers_to_azureml = False
 
     @cached_property
     def environments(self) -> Environments:
@@ -567,6 +569,7 @@ def load(shell: Any) -> None:
         shell.set_hook("complete_command", magics.complete, str_key=command.name)
     # By name: the class comes with the first run, not with the magics.
     shell.display_formatter.mimebundle_formatter.for_type_by_name(*_RUN_CLASS, _display_of)
+    magics.answers_to_azureml = compat.install()
     setattr(shell, _MARK, magics)
     threading.Thread(target=_warm_up, name="aml-warm-up", daemon=True).start()
 
@@ -591,6 +594,8 @@ def unload(shell: Any) -> None:
         for kind in ("line", "cell"):
             shell.magics_manager.magics[kind].pop(command.name.lstrip("%"), None)
     shell.display_formatter.mimebundle_formatter.pop(".".join(_RUN_CLASS), None)
+    if magics.answers_to_azureml:
+        compat.uninstall()
     delattr(shell, _MARK)
 
 

@@ -1,0 +1,32 @@
+"""Python imports a module of this name at its start: it lets ``azureml`` be found in every process.
+
+Its folder stands on ``PYTHONPATH`` in jobs and under ``aml compat run``, and so reaches the
+processes that a script starts. A ``sitecustomize`` that would have been imported otherwise is
+imported then, in its place. Whatever Python starts reads this file, an old one as well.
+"""
+
+import os
+import sys
+
+
+def _hand_on(here):
+    """Import the ``sitecustomize`` that this one hides, as if this one were not there."""
+    from importlib.machinery import PathFinder
+    from importlib.util import module_from_spec
+
+    hidden = [entry for entry in sys.path if os.path.realpath(entry or ".") != here]
+    spec = PathFinder.find_spec("sitecustomize", hidden)
+    if spec is not None and spec.loader is not None:
+        sys.modules["sitecustomize"] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["sitecustomize"])
+
+
+try:
+    from aml_jupyter.compat import install
+
+    install()
+except Exception:  # noqa: BLE001 - an interpreter that cannot have ours must start all the same
+    pass
+
+if sys.version_info >= (3, 8):  # noqa: UP036
+    _hand_on(os.path.dirname(os.path.realpath(__file__)))

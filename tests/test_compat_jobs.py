@@ -1,0 +1,122 @@
+"""v1's import names inside jobs: on by themselves, in every process, in any interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aml_jupyter import Environment, Experiment, Run, ScriptRunConfig
+from aml_jupyter.home import home
+from tests.support import experiment, finish, interpreter, log_of, project, script, submit, ws
+
+__all__ = ["experiment", "project", "ws"]
+
+LOG = """
+from azureml.core import Run
+from azureml.core.run import Run as same, _OfflineRun
+run = Run.get_context()
+assert same is Run and isinstance(run, Run) and type(run) is not _OfflineRun
+run.log({name!r}, 1)
+"""
+
+
+def bare_interpreter() -> Environment:
+    """The Python that the tests' own was made from: nothing of ours is installed there."""
+    environment = Environment("bare")
+    environment.python.user_managed_dependencies = True
+    environment.python.interpreter_path = str(sys._base_executable)  # type: ignore[attr-defined]
+    return environment
+
+
+def completed(run: Run, seconds: float = 60) -> Run:
+    details = finish(run, seconds)
+    assert details["status"] == "Completed", log_of(run)[-3000:]
+    return run
+
+
+def test_a_script_and_the_processes_that_it_starts_log_by_v1s_names(
+    experiment: Experiment,
+) -> None:
+    text = f"""
+        import multiprocessing, subprocess, sys
+        def child():
+            from azureml.core import Run
+            Run.get_context().log("spawned", 1)
+        if __name__ == "__main__":
+            exec({LOG.format(name="script")!r})
+            subprocess.run([sys.executable, "-c", {LOG.format(name="child")!r}], check=True)
+            process = multiprocessing.get_context("spawn").Process(target=child)
+            process.start()
+            process.join()
+            assert not process.exitcode
+        """
+    run = completed(submit(experiment, text))
+    assert run.get_metrics() == {"script": 1, "child": 1, "spawned": 1}
+
+
+def test_a_command_and_a_module_log_by_v1s_names_where_nothing_of_ours_is_installed(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    script(tmp_path / "source", LOG.format(name="script"), "train.py")
+    script(tmp_path / "source", LOG.format(name="module"), "package/__main__.py")
+    python = sys._base_executable  # type: ignore[attr-defined]
+    command = f"{python} train.py && {python} -m package"
+    config = ScriptRunConfig(str(tmp_path / "source"), command=command)
+    config.run_config.environment = bare_interpreter()
+    run = completed(experiment.submit(config))
+    assert run.get_metrics() == {"script": 1, "module": 1}
+
+
+def test_what_a_bare_interpreter_lacks_is_told_as_that(experiment: Experiment) -> None:
+    text = """
+        from azureml.core import Run, VERSION
+        from azureml.exceptions import UserErrorException
+        from azureml.train.hyperdrive import HyperDriveConfig
+        assert Run.get_context().id and VERSION
+        try:
+            from azureml.core import Environment
+        except ImportError as error:
+            print("told:", error)
+        """
+    run = completed(submit(experiment, text, environment=bare_interpreter()))
+    assert "told: Environment needs the aml-jupyter package in this interpreter" in log_of(run)
+
+
+@pytest.mark.service("python3.8")
+def test_the_oldest_interpreter_that_runs_jobs_has_the_names(tmp_path: Path) -> None:
+    python = interpreter("3.8")
+    assert python
+    text = "import azureml.core, azureml.pipeline.steps; from azureml.core.run import _OfflineRun"
+    text += "; from azureml.core.authentication import MsiAuthentication as M"
+    text += "; print(azureml.core.VERSION, M().get_authentication_header())"
+    environment = {**os.environ, "PYTHONPATH": str(home().bundle()), "AML_COMPAT_SHIMS": "1"}
+    done = subprocess.run([python, "-c", text], env=environment, capture_output=True, text=True)
+    assert done.stdout.startswith("1.61.0 {'Authorization'"), done.stderr
+
+
+def test_a_sitecustomize_of_the_interpreters_own_is_imported_all_the_same(tmp_path: Path) -> None:
+    script(tmp_path / "own", "import builtins; builtins.seen = __file__", "sitecustomize.py")
+    path = os.pathsep.join([str(home().bundle()), str(tmp_path / "own")])
+    text = "import azureml.core, sitecustomize; print(seen, sitecustomize.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", text],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    own = str(tmp_path / "own" / "sitecustomize.py")
+    assert done.stdout.split() == [own, own], done.stderr
+
+
+def test_shims_are_on_in_a_run_that_asks_for_them(experiment: Experiment) -> None:
+    environment = Environment("old")
+    environment.python.user_managed_dependencies = True
+    environment.python.interpreter_path = sys.executable
+    environment.environment_variables["AML_COMPAT_SHIMS"] = "1"
+    text = "import numpy as np\nprint(np.float(1))"
+    run = completed(submit(experiment, text, environment=environment))
+    assert "aml: numpy.float is no more; a shim puts float in its place." in log_of(run)
