@@ -60,6 +60,9 @@ _ON_FIRST_USE = (
     "tornado.queues",
 )
 
+# Papermill imports it where it is installed, for notebooks on HDFS; jobs have theirs in a folder.
+_STARTS_THREADS = ("pyarrow",)
+
 
 class Server:
     """Forks when asked to. There must be no thread, no event loop and no zmq context here."""
@@ -150,6 +153,8 @@ class Server:
 def warm_up() -> None:
     """Import what a notebook needs; an error means that this interpreter has not got it."""
     gc.disable()
+    for name in _STARTS_THREADS:
+        sys.modules[name] = None  # type: ignore[assignment]
     for name in _NEEDED:
         import_module(name)
     for name in _ON_FIRST_USE:
@@ -157,6 +162,8 @@ def warm_up() -> None:
             import_module(name)
         except Exception:  # noqa: BLE001 - whoever needs it will tell
             continue
+    for name in _STARTS_THREADS:
+        del sys.modules[name]
     _compile_schemas()
     if len(os.listdir("/proc/self/task")) > 1:
         sys.exit("A module has started a thread, so forking is not safe.")
