@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from .workspace.amlcompute import AmlCompute as AmlCompute
     from .workspace.batch import Batch as Batch
     from .workspace.compute_target import ComputeTarget as ComputeTarget
+    from .workspace.tensorboard import Tensorboard as Tensorboard
+    from .workspace.tensorboard_export import export_to_tensorboard as export_to_tensorboard
 
 __version__ = "0.1.0"
 
@@ -85,8 +87,10 @@ _HOME_OF = {
     "SKLearn": "spec",
     "ScriptRunConfig": "spec",
     "TensorFlow": "spec",
+    "Tensorboard": "workspace.tensorboard",
     "TensorflowConfiguration": "spec",
     "Workspace": "workspace",
+    "export_to_tensorboard": "workspace.tensorboard_export",
 }
 
 __all__ = ["__version__", *sorted(_HOME_OF)]

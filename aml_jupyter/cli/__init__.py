@@ -35,6 +35,7 @@ COMMANDS = {
     "logs": ("follow", "print a run's log, or follow it to its end"),
     "metrics": ("measures", "what a run logged: summaries, points, CSV"),
     "compare": ("compare", "runs side by side: parameters, metrics, environment, source"),
+    "tensorboard": ("tensorboard", "show runs in TensorBoard until Ctrl-C"),
     "attach": ("follow", "watch a run live; Ctrl-C leaves it running"),
     "cancel": ("housekeeping", "end runs; what they wrote so far is kept"),
     "delete": ("housekeeping", "remove runs and all they left"),

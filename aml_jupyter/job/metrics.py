@@ -491,6 +491,12 @@ def decode(data: bytes) -> Iterator[tuple[int, float, Scalar]]:
             yield metric, when, bool(integer) if kind == BOOLEAN else integer
 
 
+def steps(data: bytes) -> list[int]:
+    """The step of each record that :func:`decode` tells of; ``NO_STEP`` of one that has none."""
+    found, kinds = array("q", data)[0::4], array("I", data)[7::8]
+    return [step for step, kind in zip(found, kinds) if kind]
+
+
 def read_all(folder: str) -> dict[str, list[Entry]]:
     """Everything logged below ``folder``: name → entries ``{"t", "kind", "value"}`` in order."""
     found: dict[str, list[Entry]] = {}

@@ -20,6 +20,7 @@ from ..home import Home
 from . import queue
 from .asking import Asker
 from .board import Board
+from .event_watch import EventWatch
 from .family import Families
 from .gpus import Gpus
 from .leases import Lease, Machine, decide, never
@@ -45,6 +46,7 @@ class Runner:
         self._families = Families(home)
         gpus = Gpus(say)
         self._sampler = Sampler(gpus)
+        self._event_watch = EventWatch()
         self._watch = MachineWatch(gpus)
         self._machine = Machine(None)
         self._askers: dict[tuple[str, str], Asker] = {}
@@ -183,6 +185,7 @@ class Runner:
         self._machine = self._look_at_machine()
         self._give_turns()
         self._sampler.look(self._runs)
+        self._event_watch.look(self._runs)
         self._publish()
         if self._runs or self._families:
             self._busy_at = time.monotonic()
@@ -334,9 +337,9 @@ class Runner:
             yield self._watch.next_look
         for asker in self._askers.values():
             yield max(0.02, asker.next_look())
-        seconds = self._sampler.next_look
-        if seconds is not None:
-            yield seconds
+        for seconds in (self._sampler.next_look, self._event_watch.next_look):
+            if seconds is not None:
+                yield seconds
 
     def _is_idle(self) -> bool:
         is_busy = self._runs or self._families

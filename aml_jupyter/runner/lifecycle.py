@@ -7,6 +7,7 @@ out starts over, starting finds the job that is there, finishing repeats.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shutil
 import threading
@@ -29,6 +30,7 @@ from ..spec import RunRequest
 from ..store import snapshots
 from .board import BoardRun
 from .ends import build_failure, explain, failure
+from .event_logs import EventLogs
 from .leases import Lease, Wish
 from .preparing import Preparation
 from .queue import Entry
@@ -49,6 +51,8 @@ _ANY_PYTHON = ("python", PYTHON_IN_IMAGE)
 _RETRY = (0.5, 5.0)
 _TIME_LIMIT = "max_run_duration_seconds"
 _INLINE_FILES, _INLINE_BYTES = 300, 20_000_000
+# What an ended job wrote for TensorBoard is taken in so long at a time, and in all.
+_EVENTS_AT_ONCE, _EVENTS_PATIENCE = 0.02, 30.0
 
 
 class ActiveRun:
@@ -58,6 +62,7 @@ class ActiveRun:
         self.entry = entry
         self.done = False
         self.job: Job | None = None
+        self.event_logs = EventLogs(str(entry.folder))
         given = entry.lease()
         self.lease = Lease.from_json(given) if given is not None else None
         self._bundle = bundle
@@ -84,6 +89,8 @@ class ActiveRun:
         self._claim: dict[str, Any] | None = None
         self._built: cache.Built | None = None
         self._shown: BoardRun | None = None
+        self._end: JobStatus | None = None
+        self._must_have_read = math.inf
 
     @property
     def folder(self) -> str:
@@ -167,6 +174,8 @@ class ActiveRun:
         """Seconds until something must be done here even if nobody calls."""
         if self._not_before > time.monotonic():
             return self._not_before - time.monotonic()
+        if self._end is not None:
+            return 0.0
         if self._asked_to_end is not None:
             return 0.05
         if self._submitting is not None or self._canceling is not None or self.is_leaving:
@@ -217,6 +226,8 @@ class ActiveRun:
         facts = self._read()
         if facts.has_ended and self._handle is None:
             self._leave()
+        elif self._end is not None:
+            self._go_on_concluding(self._end)
         elif status is not None and status.ended:
             self._conclude(status)
         elif self._handle is not None:
@@ -548,12 +559,33 @@ class ActiveRun:
             self._say("state", state=states.FINALIZING)
         if self.backend.starts_at_once:
             self._end_leftovers()
+        if self.job is not None:
+            gather(self.job)
+        self._end, self._must_have_read = status, time.monotonic() + _EVENTS_PATIENCE
+        self._go_on_concluding(status)
+
+    def _go_on_concluding(self, status: JobStatus) -> None:
+        """End the run once all that its job wrote for TensorBoard is taken in."""
+        facts = self._facts
+        assert facts is not None
+        if not self._has_taken_in_events():
+            return
+        self._end = None
         if facts.cancel_requested:
             self._finish_canceled()
         elif status.code == 0:
             self._finish(states.COMPLETED)
         else:
             self._finish(states.FAILED, explain(self.folder, status))
+
+    def _has_taken_in_events(self) -> bool:
+        """Take in some more of the event files; whether there is nothing left to wait for."""
+        try:
+            is_all = self.event_logs.look(_EVENTS_AT_ONCE)
+        except Exception as error:  # noqa: BLE001 - it is only about a few charts
+            print(f"{self.entry.run_id}: its event files are not read: {error!r}", flush=True)
+            return True
+        return is_all or time.monotonic() > self._must_have_read
 
     def _finish_canceled(self) -> None:
         assert self._facts is not None
