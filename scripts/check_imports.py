@@ -27,7 +27,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "nbjob": {"errors", "job"},
     "assets": {"errors", "lazy", "job"},
     "tracking": {"errors", "lazy", "job", "assets"},
-    "compat": {"errors", "lazy", "job"},
+    "compat": {"errors", "lazy", "job", "assets"},
     "spec": {"errors", "lazy", "job", "assets"},
     "store": _SHARED,
     "engine": _SHARED,

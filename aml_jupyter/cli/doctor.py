@@ -28,6 +28,7 @@ from ..store import WorkspaceFolder, project_for
 from ..workspace import compute
 from ..workspace.diagnosis import Finding, about_target, disk_room
 from . import OK, RUN_FAILED
+from .compat import sdk_version, summary
 from .parser import Command, Parser
 from .present import ago, print_json, styled
 
@@ -57,6 +58,7 @@ def _findings() -> Iterator[Finding]:
     yield from _packages()
     yield _extension()
     yield _kernels()
+    yield _azureml()
     yield _gpus()
     yield _uv()
     yield _conda()
@@ -187,6 +189,15 @@ def _kernels() -> Finding:
     if names:
         return Finding("kernels", True, names)
     return Finding("kernels", False, "none", "python -m ipykernel install --user")
+
+
+def _azureml() -> Finding:
+    """Who answers to ``import azureml.core`` in this interpreter."""
+    sdk = sdk_version()
+    if sdk is None:
+        return Finding("azureml", True, f"import azureml.core finds ours: {summary()}")
+    detail = f"azureml-core {sdk} is installed in this interpreter, and wins over ours"
+    return Finding("azureml", None, detail, "pip uninstall azureml-core; then ours is found.")
 
 
 # What runs need besides -----------------------------------------------------------------------

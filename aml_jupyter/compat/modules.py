@@ -13,6 +13,8 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
+from ..errors import near
+from .keywords import taught
 from .names import (
     AZURE_ONLY,
     FEATURES,
@@ -25,7 +27,7 @@ from .names import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
 MODULES = frozenset(OURS) | frozenset(LATER)
@@ -136,12 +138,12 @@ def _ours(room: str, name: str) -> Any:
     if "AML_RUN_FOLDER" in os.environ:
         room = IN_A_JOB.get(f"{room}:{name}", room)
     try:
-        return getattr(import_module(f"{_PACKAGE}.{room}"), name)
+        return taught(getattr(import_module(f"{_PACKAGE}.{room}"), name))
     except ModuleNotFoundError as error:
         travelling = WITHOUT_THE_PACKAGE.get(f"{room}:{name}")
         if travelling is None:
             raise AttributeError(_needs_the_package(name, error)) from None
-    return getattr(import_module(f"{_PACKAGE}.{travelling}"), name)
+    return taught(getattr(import_module(f"{_PACKAGE}.{travelling}"), name))
 
 
 # What cannot be had ---------------------------------------------------------------------------
@@ -196,19 +198,13 @@ def _no_name(module: str, name: str) -> str:
     elsewhere = sorted(
         other for other in MODULES if name in homes_of(other) or name in later_of(other)
     )
-    hint = f"It is in {elsewhere[0]}." if elsewhere else _near(name, names)
+    hint = f"It is in {elsewhere[0]}." if elsewhere else near(name, _public(names))
     return f"{module} has no {name} here. {hint}"
 
 
+def _public(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.startswith("_")]
+
+
 def _no_module(name: str) -> str:
-    return f"aml_jupyter has no {name}. {_near(name, MODULES)}"
-
-
-def _near(word: str, known: Any) -> str:
-    from difflib import get_close_matches
-
-    names = sorted(each for each in known if not each.startswith("_"))
-    close = get_close_matches(word, names, 3, 0.6)
-    if close:
-        return f"Did you mean {' or '.join(close)}?"
-    return f"There are: {', '.join(names)}." if names else "It is empty."
+    return f"aml_jupyter has no {name}. {near(name, MODULES)}"

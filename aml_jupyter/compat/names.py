@@ -64,17 +64,15 @@ OURS: Mapping[str, Mapping[str, str]] = {
     "azureml.core.container_registry": {"spec": "ContainerRegistry"},
     "azureml.core.compute": {
         "workspace.amlcompute": "AmlCompute",
-        _COMPUTE: (
-            "ComputeInstance ComputeTarget DsvmCompute HDInsightCompute KubernetesCompute"
-            " RemoteCompute"
-        ),
+        "workspace.compute_instance": "ComputeInstance",
+        _COMPUTE: ("ComputeTarget DsvmCompute HDInsightCompute KubernetesCompute RemoteCompute"),
         "errors": "ComputeTargetException",
     },
     "azureml.core.compute.compute": {_COMPUTE: "ComputeTarget"},
     "azureml.core.compute.amlcompute": {
         "workspace.amlcompute": "AmlCompute AmlComputeStatus ScaleSettings",
     },
-    "azureml.core.compute.computeinstance": {_COMPUTE: "ComputeInstance"},
+    "azureml.core.compute.computeinstance": {"workspace.compute_instance": "ComputeInstance"},
     "azureml.core.compute.dsvm": {_COMPUTE: "DsvmCompute"},
     "azureml.core.compute.hdinsight": {_COMPUTE: "HDInsightCompute"},
     "azureml.core.compute.kubernetescompute": {_COMPUTE: "KubernetesCompute"},

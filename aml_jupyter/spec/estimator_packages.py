@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from aml_jupyter.errors import TrainingException
+from aml_jupyter.errors import TrainingException, meant
 
 from .conda import CondaDependencies
 from .environment import Environment
@@ -59,7 +59,9 @@ class Surroundings:
         for name, value in parameters.items():
             newer = _ALIASES.get(name, name)
             if newer not in known:
-                raise TypeError(f"{estimator}() got an unexpected keyword argument {name!r}")
+                taken = f"It takes, besides its own: {', '.join(known)}."
+                hint = " ".join(filter(None, [meant(name, known), taken]))
+                raise TypeError(f"{estimator}() has no argument {name!r}. {hint}")
             if value is not None and given.get(newer) is not None:
                 raise TrainingException(
                     f"{estimator} got {newer} twice, under an older name too.", "Leave out one."

@@ -11,11 +11,14 @@ import sys
 
 def _hand_on(here):
     """Import the ``sitecustomize`` that this one hides, as if this one were not there."""
-    from importlib.machinery import PathFinder
-    from importlib.util import module_from_spec
+    # The halves of importlib that Python has in itself: importlib.util would cost milliseconds.
+    from _frozen_importlib import module_from_spec
+    from _frozen_importlib_external import PathFinder
 
-    hidden = [entry for entry in sys.path if os.path.realpath(entry or ".") != here]
-    spec = PathFinder.find_spec("sitecustomize", hidden)
+    places = [os.path.realpath(entry or ".") for entry in sys.path]
+    if here not in places:
+        return
+    spec = PathFinder.find_spec("sitecustomize", sys.path[places.index(here) + 1 :])
     if spec is not None and spec.loader is not None:
         sys.modules["sitecustomize"] = module_from_spec(spec)
         spec.loader.exec_module(sys.modules["sitecustomize"])
