@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .assets.consumption import DatasetConsumptionConfig as DatasetConsumptionConfig
     from .assets.consumption import HDFSOutputDatasetConfig as HDFSOutputDatasetConfig
     from .assets.consumption import OutputFileDatasetConfig as OutputFileDatasetConfig
+    from .compat.small import VERSION as VERSION
     from .errors import AmlError as AmlError
     from .spec import DEFAULT_CPU_IMAGE as DEFAULT_CPU_IMAGE
     from .spec import DEFAULT_GPU_IMAGE as DEFAULT_GPU_IMAGE
@@ -89,6 +90,7 @@ _HOME_OF = {
     "TensorFlow": "spec",
     "Tensorboard": "workspace.tensorboard",
     "TensorflowConfiguration": "spec",
+    "VERSION": "compat.small",
     "Workspace": "workspace",
     "export_to_tensorboard": "workspace.tensorboard_export",
 }

@@ -17,7 +17,7 @@ PACKAGE = "aml_jupyter"
 _SHARED = {"errors", "home", "lazy", "job", "assets", "spec"}
 _KEEPING = _SHARED | {"store"}
 _DOING = _KEEPING | {"engine", "environments", "backends"}
-_FACE = _DOING | {"runner", "workspace", "nbjob", "tracking", "compat"}
+_FACE = _DOING | {"runner", "workspace", "nbjob", "tracking", "compat", "migrate"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "": {"errors", "job"},
     "errors": set(),
@@ -28,6 +28,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "assets": {"errors", "lazy", "job"},
     "tracking": {"errors", "lazy", "job", "assets"},
     "compat": {"errors", "lazy", "job", "assets"},
+    "migrate": {"errors", "compat"},
     "spec": {"errors", "lazy", "job", "assets"},
     "store": _SHARED,
     "engine": _SHARED,

@@ -44,6 +44,7 @@ COMMANDS = {
     "target": ("targets", "compute targets: list, show, add, test, remove"),
     "queue": ("queue", "who runs on this machine, who waits, and what for"),
     "compat": ("compat", "let `import azureml.core` find ours: on, off, status, run a script"),
+    "migrate": ("migrate", "what of a program for SDK v1 runs here; the same with our names"),
     "doctor": ("doctor", "what works here, and what would make the rest work"),
     "runner": ("housekeeping", "the process that starts runs: its status, or stop it"),
     "completion": ("completion", "print the completion script for bash, zsh or fish"),

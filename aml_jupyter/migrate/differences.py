@@ -1,0 +1,295 @@
+"""What of v1 works differently here, or not at all, beyond what the names themselves tell.
+
+Whether a name, a member or a keyword is there is asked of ``compat`` and of our classes; this is
+what those cannot know. Keys are ``Class``, ``Class.member`` or ``Class.member(keyword)``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .report import CANNOT, DIFFERS
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What becomes of something of v1 here."""
+
+    verdict: str
+    text: str
+    way: str = ""
+
+
+def _differs(text: str, way: str = "") -> Fact:
+    return Fact(DIFFERS, text, way)
+
+
+def _cannot(text: str, way: str = "") -> Fact:
+    return Fact(CANNOT, text, way)
+
+
+_NO_ACCOUNT = _differs("is accepted and does nothing: there is no account")
+_LABEL = _differs("is kept as a word for display: nothing of Azure is behind it")
+_NO_NODES = _differs("is accepted and does nothing: the nodes are this machine")
+_IN_AZURE = "is about the workspace as a resource of Azure; here it is a folder"
+_POOL = "AmlCompute.provisioning_configuration(max_nodes=1) makes a pool on this machine"
+_BY_SSH = "containers there: aml target add NAME --type docker host=ssh://USER@HOST"
+_SHORT = _differs("is turned into a ScriptRunConfig, which the run says")
+_A_FOLDER = _differs("registers a folder of this machine by that name; nothing comes from Azure")
+_REGISTER_AGAIN = "download the files once, and register them with datastore.upload"
+
+CALLED: Mapping[str, Fact] = {
+    **dict.fromkeys(
+        (
+            "ArmTokenAuthentication",
+            "AzureCliAuthentication",
+            "InteractiveLoginAuthentication",
+            "MsiAuthentication",
+            "ServicePrincipalAuthentication",
+            "TokenAuthentication",
+        ),
+        _NO_ACCOUNT,
+    ),
+    **dict.fromkeys(("Chainer", "Estimator", "PyTorch", "SKLearn", "TensorFlow"), _SHORT),
+    "ComputeTarget.attach": _cannot("machines of others are not attached by this call", _BY_SSH),
+    **dict.fromkeys(
+        ("RemoteCompute.attach_configuration", "RemoteCompute.attach"),
+        _cannot("there are no plain processes behind SSH", _BY_SSH),
+    ),
+    **dict.fromkeys(
+        ("DsvmCompute.provisioning_configuration", "DsvmCompute.attach"),
+        _cannot("machines are not rented here", f"{_POOL}; {_BY_SSH}"),
+    ),
+    **dict.fromkeys(
+        ("HDInsightCompute.attach_configuration", "HDInsightCompute.attach"),
+        _cannot(
+            "there are no Spark clusters here",
+            "pyspark among the packages of an environment runs a script on this machine",
+        ),
+    ),
+    "KubernetesCompute.attach_configuration": _cannot(
+        "Kubernetes clusters are not supported", _POOL
+    ),
+    "ComputeInstance.provisioning_configuration": _cannot(
+        "there are no compute instances: this machine is one", "submit to 'local'"
+    ),
+    "Datastore.register_azure_blob_container": _A_FOLDER,
+    "Datastore.register_azure_file_share": _A_FOLDER,
+    "Model.deploy": _cannot("web services are not here yet", "call init() and run() yourself"),
+    "Model.package": _cannot("web services are not here yet", "call init() and run() yourself"),
+    "Model.profile": _cannot("web services are not here yet", "time run() in a script"),
+    "Run.get_portal_url": _differs("gives the run's folder, not a page of Azure"),
+    "Experiment.get_portal_url": _differs("gives a folder, not a page of Azure"),
+    "Workspace.get_details": _differs("describes the local workspace: no resources behind it"),
+}
+"""What calling it does."""
+
+KEYWORDS: Mapping[str, Fact] = {
+    **dict.fromkeys(
+        (f"Workspace.{each}(auth)" for each in ("from_config", "get", "create", "list")),
+        _NO_ACCOUNT,
+    ),
+    "Workspace(auth)": _NO_ACCOUNT,
+    **dict.fromkeys(
+        (
+            f"Workspace.create({each})"
+            for each in ("subscription_id", "resource_group", "location", "sku")
+        ),
+        _LABEL,
+    ),
+    "Workspace.create(create_resource_group)": _differs(
+        "is accepted and does nothing: there are no resource groups"
+    ),
+    "AmlCompute.provisioning_configuration(vm_size)": _differs(
+        "says how many GPUs a run asks for, and nothing else"
+    ),
+    **dict.fromkeys(
+        (
+            f"AmlCompute.provisioning_configuration({each})"
+            for each in (
+                "admin_user_password",
+                "admin_user_ssh_key",
+                "admin_username",
+                "identity_id",
+                "identity_type",
+                "location",
+                "remote_login_port_public_access",
+                "subnet_name",
+                "vm_priority",
+                "vnet_name",
+                "vnet_resourcegroup_name",
+            )
+        ),
+        _NO_NODES,
+    ),
+    **dict.fromkeys(
+        (
+            f"Experiment.submit({each})"
+            for each in (
+                "continue_on_step_failure",
+                "pipeline_parameters",
+                "pipeline_version",
+                "regenerate_outputs",
+            )
+        ),
+        _cannot("is for pipelines, which are not here yet"),
+    ),
+    "RunDetails.show(render_lib)": _differs("is accepted and changes nothing"),
+    "RunDetails.show(widget_settings)": _differs("is accepted and changes nothing"),
+    "AzureMLNotebookHandler(history)": _differs("is accepted: what is recorded is always logged"),
+}
+"""What a keyword does that our signature takes."""
+
+MISSING: Mapping[str, Fact] = {
+    **dict.fromkeys(
+        (
+            f"Workspace.{each}"
+            for each in (
+                "delete_private_endpoint_connection",
+                "diagnose_workspace",
+                "linked_services",
+                "list_connections",
+                "list_keys",
+                "private_endpoints",
+                "set_connection",
+                "setup",
+                "sync_keys",
+                "update_dependencies",
+            )
+        ),
+        _cannot(_IN_AZURE, "leave it out"),
+    ),
+    "Workspace.webservices": _cannot("web services are not here yet", ""),
+    "Workspace.images": _cannot("images of services are not here", "docker images lists them"),
+    "Workspace.get_default_compute_target": _cannot(
+        "there are no compute targets that Azure made", "submit to 'local'"
+    ),
+    "Workspace.get_default_keyvault": _cannot(
+        "there is no key vault", "give secrets to the run by environment variables"
+    ),
+    "Run.list_by_compute": _cannot("is not here", "target.get_active_runs()"),
+    "Run.get_secret": _cannot(
+        "there is no key vault", "give secrets to the run by environment variables"
+    ),
+    "Run.get_secrets": _cannot(
+        "there is no key vault", "give secrets to the run by environment variables"
+    ),
+    "TabularDatasetFactory.from_sql_query": _cannot(
+        "databases of Azure are not read", "pandas.read_sql, then register_pandas_dataframe"
+    ),
+    "TabularDataset.to_spark_dataframe": _cannot(
+        "there is no Spark session", "spark.createDataFrame(dataset.to_pandas_dataframe())"
+    ),
+    "TabularDataset.submit_profile_run": _cannot(
+        "there is no service that profiles data", "dataset.to_pandas_dataframe().describe()"
+    ),
+    "TabularDataset.get_profile": _cannot(
+        "there is no service that profiles data", "dataset.to_pandas_dataframe().describe()"
+    ),
+    "DatasetConsumptionConfig.as_hdfs": _cannot("is Spark's way to read", "as_mount()"),
+    **dict.fromkeys(
+        (
+            f"Datastore.{each}"
+            for each in (
+                "register_azure_data_lake",
+                "register_azure_data_lake_gen2",
+                "register_azure_my_sql",
+                "register_azure_postgre_sql",
+                "register_azure_sql_database",
+                "register_dbfs",
+                "register_hdfs",
+            )
+        ),
+        _cannot("this kind of storage is not here", _REGISTER_AGAIN),
+    ),
+}
+"""What to do about a member that our class does not have."""
+
+
+@dataclass(frozen=True)
+class ValueRule:
+    """What a text means that is given to a call, a keyword or an attribute."""
+
+    given_to: re.Pattern[str]
+    value: re.Pattern[str]
+    subject: str
+    fact: Fact
+
+
+def _rule(given_to: str, value: str, subject: str, fact: Fact) -> ValueRule:
+    return ValueRule(re.compile(given_to), re.compile(value, re.I), subject, fact)
+
+
+def rule_for(given_to: str, value: str) -> ValueRule | None:
+    """What a text means that is given there; None where it makes no difference."""
+    fits = (each for each in VALUES if each.given_to.fullmatch(given_to))
+    return next((each for each in fits if each.value.match(value)), None)
+
+
+V1_IMAGE, V1_PACKAGES = "image of v1", "azureml packages"
+AN_IMAGE = _differs("asks for nothing: a plain image, or no container, stands for it")
+A_PACKAGE = _differs("are left out of environments: aml_jupyter stands for them")
+
+VALUES = (
+    _rule(
+        r"Environment\.get(\(name\))?",
+        r"azureml-",
+        "curated environment",
+        _differs("is made of packages of today"),
+    ),
+    _rule(
+        r"Environment\.from_docker_image(\(image\))?|DockerSection(\.|\()base_image\)?",
+        r"mcr\.microsoft\.com/azureml/",
+        V1_IMAGE,
+        AN_IMAGE,
+    ),
+    _rule(
+        r"CondaDependencies\.add_(pip|conda)_package.*",
+        r"azureml[-_]",
+        V1_PACKAGES,
+        A_PACKAGE,
+    ),
+    _rule(
+        r"CondaDependencies\.create\(python_version\)|CondaDependencies\.set_python_version.*",
+        r"(2\.|3\.[0-7](\D|$))",
+        "python_version=",
+        _differs("a Python that nobody can install any more becomes the nearest newer one"),
+    ),
+    _rule(
+        r"RunConfiguration(\.|\()framework\)?",
+        r"pyspark",
+        "framework PySpark",
+        _cannot(
+            "there are no Spark clusters here",
+            "framework 'Python', with pyspark among the packages of the environment",
+        ),
+    ),
+)
+"""Texts that make a difference."""
+
+_MAGIC = r"(?:[!%]\s*)?"
+LINES: tuple[tuple[re.Pattern[str], str, Fact], ...] = (
+    (
+        re.compile(rf"{_MAGIC}(?:\S*python\S*\s+-m\s+)?(?:pip|conda)\S*\s+install\b.*\bazureml"),
+        "pip install azureml-…",
+        _cannot(
+            "installs SDK v1 itself, which would then be used instead of aml_jupyter",
+            "leave it out",
+        ),
+    ),
+    (
+        re.compile(
+            rf"{_MAGIC}az\s+(?:extension\s+add\b.*(?:-n|--name)\s+\S*ml|ml\b|login\b|account\b)"
+        ),
+        "az",
+        _cannot("speaks to Azure", "aml run, aml runs, aml show, aml env, aml target"),
+    ),
+    (
+        re.compile(rf"{_MAGIC}jupyter[ -]nbextension\b.*azureml"),
+        "jupyter nbextension",
+        _cannot("is not needed: the live view comes with aml_jupyter", "leave it out"),
+    ),
+)
+"""Shell lines and magics."""
