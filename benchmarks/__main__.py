@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import (
     bench_batch,
+    bench_compat,
     bench_docker,
     bench_environments,
     bench_import,
@@ -29,6 +30,7 @@ from benchmarks.setting import FULL, QUICK, Effort
 BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "metrics": bench_metrics.rows,
     "import": bench_import.rows,
+    "compat": bench_compat.rows,
     "submit": bench_submit.rows,
     "log": bench_log.rows,
     "snapshots": bench_snapshots.rows,

@@ -106,6 +106,21 @@ OURS: Mapping[str, Mapping[str, str]] = {
     "azureml.contrib.notebook": {
         "spec": "AzureMLNotebookHandler NotebookRunConfig PapermillExecutionHandler",
     },
+    "azureml.data": {
+        "assets.consumption": (
+            "DatasetConsumptionConfig HDFSOutputDatasetConfig OutputFileDatasetConfig"
+        ),
+    },
+    "azureml.data.dataset_consumption_config": {"assets.consumption": "DatasetConsumptionConfig"},
+    "azureml.data.dataset_error_handling": {"errors": "DatasetTimestampMissingError"},
+    "azureml.data.output_dataset_config": {
+        "assets.consumption": (
+            "HDFSOutputDatasetConfig OutputDatasetConfig OutputFileDatasetConfig"
+            " OutputTabularDatasetConfig"
+        ),
+    },
+    "azureml.tensorboard": {"workspace.tensorboard": "Tensorboard"},
+    "azureml.tensorboard.export": {"workspace.tensorboard_export": "export_to_tensorboard"},
     "azureml.telemetry": {"compat.small": "set_diagnostics_collection"},
     "azureml.train": {},
     "azureml.train.estimator": {"spec": _ESTIMATORS},
@@ -289,10 +304,6 @@ FEATURES: Mapping[str, tuple[str, str]] = {
         "read from databases of Azure",
         "Read with pandas.read_sql in the script.",
     ),
-    "HDFS outputs": (
-        "write from Spark to a datastore of Azure",
-        "OutputFileDatasetConfig is a folder that the run writes to.",
-    ),
     "File systems of datastores": (
         "open azureml:// addresses as files",
         "A datastore is a folder here: open its files.",
@@ -336,7 +347,6 @@ AZURE_ONLY: Mapping[str, str] = {
     "azureml.core.private_endpoint": "Private endpoints",
     "azureml.core.runconfig.JarLibrary": "Synapse",
     "azureml.core.runconfig.SparkPackage": "Synapse",
-    "azureml.data.HDFSOutputDatasetConfig": "HDFS outputs",
     "azureml.data.sql_data_reference": "SQL sources",
     "azureml.datadrift": "Data drift",
     "azureml.dataprep": "Data preparation engine",

@@ -2,11 +2,34 @@
 
 Its folder stands on ``PYTHONPATH`` in jobs and under ``aml compat run``, and so reaches the
 processes that a script starts. A ``sitecustomize`` that would have been imported otherwise is
-imported then, in its place. Whatever Python starts reads this file, an old one as well.
+imported then, in its place. Whatever Python starts reads this file, an old one as well; most
+processes never ask for ``azureml``, so nothing else is imported before somebody does.
 """
 
 import os
 import sys
+
+
+class _Finder(object):  # noqa: UP004 - Python 2 may read this
+    """Stands at the end of ``sys.meta_path`` for the finder of ``aml_jupyter.compat``."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in ("azureml", "azureml_user"):
+            return None
+        try:
+            from aml_jupyter.compat import Finder
+        except Exception:  # noqa: BLE001 - an interpreter that cannot have ours does without
+            return None
+        return Finder().find_spec(name, path, target)
+
+
+def _install_shims():
+    try:
+        from aml_jupyter.compat import install
+
+        install()
+    except Exception:  # noqa: BLE001 - as above
+        pass
 
 
 def _hand_on(here):
@@ -24,12 +47,8 @@ def _hand_on(here):
         spec.loader.exec_module(sys.modules["sitecustomize"])
 
 
-try:
-    from aml_jupyter.compat import install
-
-    install()
-except Exception:  # noqa: BLE001 - an interpreter that cannot have ours must start all the same
-    pass
-
 if sys.version_info >= (3, 8):  # noqa: UP036
+    sys.meta_path.append(_Finder())
+    if os.environ.get("AML_COMPAT_SHIMS"):
+        _install_shims()
     _hand_on(os.path.dirname(os.path.realpath(__file__)))
