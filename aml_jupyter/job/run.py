@@ -75,6 +75,12 @@ class Run(MetricLog):
         """The identifier of the run, unique in its workspace."""
         return self._run_id
 
+    def get_portal_url(self) -> str:
+        """The address of the run: its folder."""
+        from pathlib import Path
+
+        return Path(self._folder).absolute().as_uri()
+
     @property
     def number(self) -> int:
         """Counts the runs of the experiment, from 1."""

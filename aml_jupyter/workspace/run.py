@@ -97,10 +97,6 @@ class Run(job_run.Run):
         parent = self._request.get("parent")
         return self._experiment.workspace.get_run(parent) if parent else None
 
-    def get_portal_url(self) -> str:
-        """The address of the run: its folder."""
-        return self.folder.as_uri()
-
     def get_environment(self) -> Environment | None:
         """The environment the run was submitted with; None for an interactive run."""
         from ..spec import RunConfiguration

@@ -34,6 +34,9 @@ class Workspace:
     ``Workspace.from_config()`` finds it, or makes it.
     """
 
+    DEFAULT_CPU_CLUSTER_NAME = "cpu-cluster"
+    DEFAULT_GPU_CLUSTER_NAME = "gpu-cluster"
+
     def __init__(
         self,
         subscription_id: str | None = None,
@@ -241,6 +244,26 @@ class Workspace:
         from .compute_target import ComputeTarget
 
         return {target.name: target for target in ComputeTarget.list(self)}
+
+    def get_default_compute_target(self, type: str) -> ComputeTarget | None:
+        """The target that v1 calls ``cpu-cluster`` or ``gpu-cluster``, for ``"CPU"`` or ``"GPU"``.
+
+        None if there is no such target.
+        """
+        names = {"CPU": self.DEFAULT_CPU_CLUSTER_NAME, "GPU": self.DEFAULT_GPU_CLUSTER_NAME}
+        if str(type).upper() not in names:
+            raise UserErrorException(f"{type!r} is no kind of compute target.", "CPU or GPU.")
+        return self.compute_targets.get(names[str(type).upper()])
+
+    @property
+    def webservices(self) -> dict[str, object]:
+        """No web services: they are not here yet."""
+        return {}
+
+    @property
+    def images(self) -> dict[str, object]:
+        """No container images of v1's first web services, which there are none of here."""
+        return {}
 
     def targets(self) -> dict[str, str]:
         """The names that runs may be submitted to, and their kinds."""
