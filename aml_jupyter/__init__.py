@@ -14,9 +14,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .assets.column_types import DataType as DataType
     from .assets.consumption import DatasetConsumptionConfig as DatasetConsumptionConfig
     from .assets.consumption import HDFSOutputDatasetConfig as HDFSOutputDatasetConfig
     from .assets.consumption import OutputFileDatasetConfig as OutputFileDatasetConfig
+    from .assets.dataset import Dataset as Dataset
+    from .assets.datastore import Datastore as Datastore
+    from .assets.file_dataset import FileDataset as FileDataset
+    from .assets.keyvault import Keyvault as Keyvault
+    from .assets.reference import DataPath as DataPath
+    from .assets.reference import DataPathComputeBinding as DataPathComputeBinding
+    from .assets.reference import DataReference as DataReference
+    from .assets.tabular_dataset import TabularDataset as TabularDataset
     from .compat.small import VERSION as VERSION
     from .errors import AmlError as AmlError
     from .spec import DEFAULT_CPU_IMAGE as DEFAULT_CPU_IMAGE
@@ -63,6 +72,12 @@ _HOME_OF = {
     "ComputeTarget": "workspace.compute_target",
     "CondaDependencies": "spec",
     "ContainerRegistry": "spec",
+    "DataPath": "assets.reference",
+    "DataPathComputeBinding": "assets.reference",
+    "DataReference": "assets.reference",
+    "DataType": "assets.column_types",
+    "Dataset": "assets.dataset",
+    "Datastore": "assets.datastore",
     "DEFAULT_CPU_IMAGE": "spec",
     "DEFAULT_GPU_IMAGE": "spec",
     "DatasetConsumptionConfig": "assets.consumption",
@@ -71,8 +86,10 @@ _HOME_OF = {
     "Environment": "spec",
     "Estimator": "spec",
     "Experiment": "workspace",
+    "FileDataset": "assets.file_dataset",
     "Gloo": "spec",
     "HDFSOutputDatasetConfig": "assets.consumption",
+    "Keyvault": "assets.keyvault",
     "Mpi": "spec",
     "MpiConfiguration": "spec",
     "Nccl": "spec",
@@ -87,6 +104,7 @@ _HOME_OF = {
     "RunDetails": "notebook",
     "SKLearn": "spec",
     "ScriptRunConfig": "spec",
+    "TabularDataset": "assets.tabular_dataset",
     "TensorFlow": "spec",
     "Tensorboard": "workspace.tensorboard",
     "TensorflowConfiguration": "spec",

@@ -44,7 +44,9 @@ MAY_IMPORT: Mapping[str, set[str]] = {
 # These travel into interpreters that have nothing of ours installed.
 ALONE = {"", "errors", "lazy", "job", "assets", "compat"}
 # … but may use, when asked for something that needs it, what the interpreter has.
-WHERE_THERE: Mapping[str, set[str]] = {"assets": {"fsspec", "numpy", "pandas", "pyarrow"}}
+WHERE_THERE: Mapping[str, set[str]] = {
+    "assets": {"fsspec", "numpy", "pandas", "pyarrow", "sklearn"}
+}
 
 
 @dataclass(frozen=True)

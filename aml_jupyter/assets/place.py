@@ -6,7 +6,8 @@ import fcntl
 import os
 from contextlib import contextmanager
 
-from aml_jupyter.errors import UserErrorException
+from aml_jupyter.errors import UserErrorException, WorkspaceException
+from aml_jupyter.job.layout import FOLDER_VARIABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,22 @@ def root_above(folder: AnyPath) -> str | None:
             return None
         above = os.path.dirname(above)
     return above
+
+
+def root_here() -> str:
+    """The ``.aml`` folder of this process: its run's, or what ``Workspace.from_config()`` finds."""
+    run = os.environ.get(FOLDER_VARIABLE)
+    if not run:
+        from importlib import import_module
+
+        return root_of(import_module("aml_jupyter.workspace").Workspace.from_config())
+    root = root_above(run)
+    if root is None:
+        raise WorkspaceException(
+            "The workspace of this run is not within reach: the job sees its own folder only.",
+            "Pass the data to the run as an input: ds.as_named_input('data').as_mount().",
+        )
+    return root
 
 
 @contextmanager

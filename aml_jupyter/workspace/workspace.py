@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..assets.dataset import Dataset
+from ..assets.datastore import Datastore
+from ..assets.keyvault import Keyvault
 from ..errors import UserErrorException, WorkspaceException
 from ..home import home
 from ..job import layout
@@ -264,6 +267,28 @@ class Workspace:
     def images(self) -> dict[str, object]:
         """No container images of v1's first web services, which there are none of here."""
         return {}
+
+    @property
+    def datastores(self) -> dict[str, Datastore]:
+        """The datastores by name."""
+        return Datastore.all(self)
+
+    def get_default_datastore(self) -> Datastore:
+        """``workspaceblobstore``, unless another was set."""
+        return Datastore.get_default(self)
+
+    def set_default_datastore(self, name: str) -> None:
+        """Let the datastore of that name be the default."""
+        Datastore(self, name).set_as_default()
+
+    @property
+    def datasets(self) -> Mapping[str, Any]:
+        """The latest version of every registered dataset, by name; each read when asked for."""
+        return Dataset.get_all(self)
+
+    def get_default_keyvault(self) -> Keyvault:
+        """Where secrets of this workspace are kept."""
+        return Keyvault(self)
 
     def targets(self) -> dict[str, str]:
         """The names that runs may be submitted to, and their kinds."""
