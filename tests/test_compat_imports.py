@@ -335,6 +335,34 @@ def test_shims_reach_a_module_that_was_imported_before() -> None:
     assert done.stdout == "2.0 True False\n", done.stderr
 
 
+def test_shims_put_back_what_mlflow_1_had() -> None:
+    text = """
+import mlflow
+import mlflow.azureml
+def run(uri, env_manager=None):
+    return uri, env_manager
+from aml_jupyter.compat import shims
+import mlflow.projects
+print(mlflow.projects.run.__wrapped__.__module__)
+mended = shims._with_keywords("run", run, shims.KEYWORDS["mlflow.projects"]["run"])
+print(mended(".", use_conda=False), mended(".", use_conda=True), mended("."))
+try:
+    mlflow.azureml.deploy("model")
+except Exception as error:
+    print(error.message)
+"""
+    done = python(INSTALL + text, AML_COMPAT_SHIMS="1")
+    assert done.stdout.splitlines() == [
+        "mlflow.projects",
+        "('.', 'local') ('.', None) ('.', None)",
+        "mlflow.azureml.deploy cannot be used yet: Web services (to serve a model behind an "
+        "address) is not in aml_jupyter.",
+    ], done.stderr
+    assert (
+        "run(use_conda=…) is no more; a shim puts env_manager='local' in its place" in done.stderr
+    )
+
+
 # Wrong keywords -------------------------------------------------------------------------------
 
 

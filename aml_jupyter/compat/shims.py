@@ -1,9 +1,9 @@
 """What old scripts trip over, put back where it was asked for; each use is said in the log.
 
-``np.float`` went with numpy 1.24, ``sklearn.externals.joblib`` with scikit-learn 0.23. A script
-of 2019 needs them, and a script of today should not find them: so they are there only where
-somebody asked, by the variable that :data:`aml_jupyter.compat.SHIMS` names, or by
-``aml compat run --shims``.
+``np.float`` went with numpy 1.24, ``sklearn.externals.joblib`` with scikit-learn 0.23, the keyword
+``use_conda`` of ``mlflow.projects.run`` with MLflow 2. A script of 2019 needs them, and a script of
+today should not find them: so they are there only where somebody asked, by the variable that
+:data:`aml_jupyter.compat.SHIMS` names, or by ``aml compat run --shims``.
 """
 
 from __future__ import annotations
@@ -38,11 +38,19 @@ NAMES: Mapping[str, Mapping[str, str]] = {
 """Module → a name that it had → what that name was."""
 
 MODULES: Mapping[str, str] = {
+    "mlflow.azureml": "aml_jupyter.compat.former_mlflow",
     "sklearn.datasets.samples_generator": "sklearn.datasets",
     "sklearn.externals.joblib": "joblib",
     "sklearn.externals.six": "six",
 }
 """A module that was → the module that is it today."""
+
+KEYWORDS: Mapping[str, Mapping[str, Mapping[str, Mapping[bool, Mapping[str, str]]]]] = {
+    "mlflow.projects": {"run": {"use_conda": {False: {"env_manager": "local"}, True: {}}}},
+}
+"""Module → function → a keyword that it had → its value → what to say today."""
+
+_MENDED = frozenset(NAMES) | frozenset(KEYWORDS)
 
 
 def install_shims() -> None:
@@ -51,7 +59,7 @@ def install_shims() -> None:
         return
     sys.meta_path.insert(0, _Missing())
     sys.meta_path.append(_Former())
-    for name in NAMES:
+    for name in _MENDED:
         if name in sys.modules:
             _mend(sys.modules[name])
 
@@ -62,7 +70,7 @@ class _Missing:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in NAMES:
+        if name not in _MENDED:
             return None
         spec = PathFinder.find_spec(name, path)
         if spec is not None and spec.loader is not None:
@@ -81,6 +89,37 @@ def _and_then_mend(loader: Any) -> None:
 
 
 def _mend(module: ModuleType) -> None:
+    if module.__name__ in NAMES:
+        _put_back_names(module)
+    for name, keywords in KEYWORDS.get(module.__name__, {}).items():
+        setattr(
+            module, name, _with_keywords(f"{module.__name__}.{name}", vars(module)[name], keywords)
+        )
+
+
+def _with_keywords(name: str, function: Any, lost: Mapping[str, Any]) -> Any:
+    """The function, which takes keywords that it had, too, unless it has them still."""
+    from functools import wraps
+    from inspect import signature
+
+    gone = {key: lost[key] for key in lost if key not in signature(function).parameters}
+
+    @wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        for key in gone:
+            if key in kwargs:
+                said = gone[key].get(kwargs.pop(key), {})
+                _say(
+                    f"{name}({key}=…)",
+                    ", ".join(f"{k}={v!r}" for k, v in said.items()) or "nothing",
+                )
+                kwargs = {**said, **kwargs}
+        return function(*args, **kwargs)
+
+    return called
+
+
+def _put_back_names(module: ModuleType) -> None:
     """Let the module have the names that it lost, from their first use on."""
     there = module.__dict__
     lost, otherwise = NAMES[module.__name__], there.get("__getattr__")
