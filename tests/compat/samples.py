@@ -210,6 +210,8 @@ PLAIN: tuple[Sample, ...] = (
         f"{_MLFLOW}/train-projects-local/train-projects-local.ipynb",
         (completed("train-project-local", 2), metric("train-project-local", "rmse")),
         modules=("sklearn", "mlflow", "pandas"),
+        variables=_SHIMS,
+        note=_SHIMMED,
     ),
     Sample(
         "13",
@@ -218,6 +220,8 @@ PLAIN: tuple[Sample, ...] = (
         (completed("train-project-amlcompute"), metric("train-project-amlcompute", "rmse")),
         pools=("cpu-cluster",),
         modules=("sklearn", "mlflow", "pandas"),
+        variables=_SHIMS,
+        note=_SHIMMED,
     ),
     Sample(
         "14",
