@@ -23,12 +23,20 @@ from typing import Any
 import docker.errors
 import pytest
 
-from aml_jupyter import Environment, Experiment, Run, ScriptRunConfig, Workspace
+from aml_jupyter import (
+    Environment,
+    Experiment,
+    PyTorchConfiguration,
+    Run,
+    ScriptRunConfig,
+    Workspace,
+)
 from aml_jupyter.backends.docker_plan import HOME, name_for
 from aml_jupyter.home import home
 from aml_jupyter.job import events, layout, states
 from aml_jupyter.runner import ensure_runner
 from aml_jupyter.spec import DEFAULT_GPU_IMAGE, CondaDependencies, DockerConfiguration, Resources
+from aml_jupyter.store.event_files import Point, event_file
 from aml_jupyter.workspace.amlcompute import AmlCompute
 from aml_jupyter.workspace.compute_target import ComputeTarget
 from tests.services import docker_engine as docker_service
@@ -246,6 +254,43 @@ def test_a_run_on_an_engine_elsewhere_is_live_and_its_files_come_back(
     assert finish(run, LONG)["status"] == states.COMPLETED
     assert run.get_metrics() == {"loss": [1, 0]}
     assert (run.folder / "outputs/model").read_text() == "m"
+
+
+@pytest.mark.parametrize("is_local", [True, False], ids=["here", "elsewhere"])
+def test_processes_of_a_job_meet_in_a_container_and_their_event_files_are_live(
+    is_local: bool, engine: Engine, experiment: Experiment
+) -> None:
+    data = b"".join(event_file([Point("loss", 3, 100.0, 0.5)], 100.0))
+    text = f"""
+        import os, socket, time
+        from aml_jupyter import Run
+        rank, address = int(os.environ["RANK"]), ("127.0.0.1", int(os.environ["MASTER_PORT"]))
+        if rank == 0:
+            os.mkdir("logs/train")
+            open("logs/train/events.out.tfevents.1", "wb").write({data!r})
+            said = socket.create_server(address).accept()[0].recv(9)
+            while not os.path.exists("/tmp/go"):
+                time.sleep(0.02)
+        while rank:
+            try:
+                socket.create_connection(address).sendall(b"hello")
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+        Run.get_context().log("rank", rank)
+        print(rank, said if rank == 0 else "")
+        """
+    job = PyTorchConfiguration("Gloo", 2)
+    run = in_docker(
+        experiment, text, distributed_job_config=job, options=None if is_local else {"local": False}
+    )
+    until(lambda: run.get_metrics("train/loss"), LONG, why=lambda: log_of(run))
+    api = engine.api
+    api.exec_start(api.exec_create(name_for(str(run.folder)), ["touch", "/tmp/go"]))
+    assert finish(run, LONG)["status"] == states.COMPLETED, log_of(run)
+    assert run.get_metrics() == {"train/loss": 0.5, "rank": [1, 0]}
+    logs = [run.folder / f"azureml-logs/70_driver_log{end}.txt" for end in ("", "_0", "_1")]
+    assert [path.read_text() for path in logs] == ["0 b'hello'\n", "0 b'hello'\n", "1 \n"]
 
 
 # Runners that are killed ----------------------------------------------------------------------

@@ -7,6 +7,7 @@ The same promises are tests in :mod:`aml_jupyter.testing`.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from abc import ABC, abstractmethod
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..job import layout
+from ..job.launch import SEVERAL
 from ..spec import JobSpec, RunRequest
 
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
@@ -228,7 +230,7 @@ def expand(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str
 def run_variables(job: Job) -> dict[str, str]:
     """The environment variables that v1 promises to every run, and ours."""
     request, workspace = job.request, job.request.workspace
-    definition = request.definition or {}
+    definition, processes = request.definition or {}, job.spec.processes
     return {
         **dict(job.spec.environment_variables),
         layout.FOLDER_VARIABLE: str(job.folder),
@@ -250,4 +252,5 @@ def run_variables(job: Job) -> dict[str, str]:
         "AZUREML_OUTPUT_DIRECTORY": "./outputs",
         "AZUREML_CR_NODE_RANK": "0",
         "AZUREML_CR_EXECUTION_WORKING_DIR_PATH": str(job.work),
+        **({SEVERAL: json.dumps(processes.to_json())} if processes else {}),
     }

@@ -69,7 +69,7 @@ class DockerBackend(Backend):
     """
 
     name = "docker"
-    capabilities = Capabilities(gpu=True, mounts=True, live_logs=True)
+    capabilities = Capabilities(gpu=True, distributed=True, mounts=True, live_logs=True)
     settings: ClassVar = {**SETTINGS, "arguments": ARGUMENTS}
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from ..engine import Address, find_address
 from ..errors import RunConfigurationException
 from ..home import home
 from ..job import layout
-from ..job.launch import CONTAINED, KEPT, REMOTE
+from ..job.launch import CONTAINED, KEPT, REMOTE, SEVERAL
 from ..spec.words import HIDDEN, looks_secret
 from .base import Job, Plan, expand, run_variables
 from .docker_arguments import read_settings
@@ -64,6 +64,10 @@ now=$(date +%s) &&
   printf '{{"pid":%s,"started":null,"boot":"","t":%s}}' "$$" "$now" >"$claim"
 set +C
 exec </dev/null >>"$log" 2>&1
+if [ "${SEVERAL}" ]; then
+  echo "There is no Python in this image to start several processes." >&2
+  exit 127
+fi
 trap 'told=1; kill -s TERM -- -1' TERM
 /bin/sh -c "$4" &
 code=

@@ -30,7 +30,7 @@ class LocalBackend(Backend):
     """
 
     name = "local"
-    capabilities = Capabilities(gpu=True, live_logs=True)
+    capabilities = Capabilities(gpu=True, distributed=True, live_logs=True)
     starts_at_once = True
 
     def __init__(self, warm: WarmInterpreters | None = None) -> None:

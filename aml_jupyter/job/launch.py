@@ -5,6 +5,9 @@ the exit status: it needs neither the runner nor a free disk block to do so. The
 the user's program: a script runs in this interpreter exactly as under ``python script.py``, a
 command by a shell, a notebook by the room ``nbjob`` beside this one.
 
+Where there are several processes, the second waits for those that :mod:`.ranks` starts, each of
+which becomes the user's program.
+
 ``start.py RUN_FOLDER script train.py ARGUMENTS…``, ``start.py RUN_FOLDER command TEXT``  or
 ``start.py RUN_FOLDER notebook report.ipynb``
 
@@ -37,6 +40,9 @@ KEPT = "kept"
 REMOTE = "AML_REMOTE"
 """The variable that is set where the run's folder is a copy, whose changes are fetched."""
 
+SEVERAL = "AML_PROCESSES"
+"""The variable that tells of several processes, which :mod:`.ranks` starts; not for the job."""
+
 _ALLOCATED = 4096
 _FLUSH_EVERY = 0.1
 _ERROR_LIMIT = 20_000
@@ -48,6 +54,7 @@ def main(arguments: list[str]) -> None:
     """Run the job described by ``arguments`` if nobody else has claimed it."""
     folder, kind, target = arguments[:3]
     contained, remote = os.environ.pop(CONTAINED, ""), os.environ.pop(REMOTE, "")
+    several = os.environ.pop(SEVERAL, "")
     log = _open_log(folder) if contained else None
     if not _claim(folder):
         if contained == KEPT:
@@ -55,7 +62,7 @@ def main(arguments: list[str]) -> None:
         return
     if log is not None:
         _settle(log)
-    report = _allocate(folder, EXIT)
+    report = _allocate(os.path.join(folder, EXIT))
     # Signals meant for the job reach the whole session; this process stays to tell the end.
     signals = (*_FOR_THE_JOB, _signal.SIGCHLD) if contained else _FOR_THE_JOB
     former = _signal.pthread_sigmask(_signal.SIG_BLOCK, signals)
@@ -68,12 +75,18 @@ def main(arguments: list[str]) -> None:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, former)
     os.setpgid(0, 0)
     os.close(report)
+    outcome, arguments = os.path.join(folder, OUTCOME), arguments[3:]
+    if several:
+        from .ranks import enter
+
+        rank = enter(folder, several)
+        outcome, arguments = os.path.join(folder, rank.outcome), rank.expanded(arguments)
     if kind == "command":
         os.execv("/bin/sh", ["/bin/sh", "-c", target])
     if kind == "notebook":
         _run_notebook(folder, target)
     else:
-        _run_script(folder, target, arguments[3:])
+        _run_script(outcome, target, arguments)
 
 
 # The process that waits ----------------------------------------------------------------------
@@ -103,9 +116,9 @@ def _who() -> str:
     return f'"pid":{os.getpid()},"started":{started_at(os.getpid()) or 0},"boot":"{boot_id()}"'
 
 
-def _allocate(folder: str, name: str) -> int:
+def _allocate(path: str) -> int:
     """Take the room for a small file now, so that a full disk cannot lose it."""
-    file = os.open(os.path.join(folder, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     os.write(file, b" " * _ALLOCATED)
     return file
 
@@ -193,8 +206,8 @@ def _killed_any() -> bool:
 # The process that is the user's --------------------------------------------------------------
 
 
-def _run_script(folder: str, script: str, arguments: list[str]) -> None:
-    """Become ``python script arguments…``."""
+def _run_script(outcome: str, script: str, arguments: list[str]) -> None:
+    """Become ``python script arguments…``; how it ended is noted in the file ``outcome``."""
     path = os.path.abspath(script) if sys.version_info >= (3, 9) else script
     sys.argv = [script, *arguments]
     # v1 has the working directory on the path too; the script's own comes first, as in Python.
@@ -202,7 +215,7 @@ def _run_script(folder: str, script: str, arguments: list[str]) -> None:
     sys.path[:1] = [here] if here == root else [here, root]
     if bundle not in sys.path:
         sys.path.append(bundle)
-    _run_program(folder, lambda: _execute(path))
+    _run_program(outcome, lambda: _execute(path))
 
 
 def _run_notebook(folder: str, notebook: str) -> None:
@@ -213,12 +226,12 @@ def _run_notebook(folder: str, notebook: str) -> None:
 
         import_module("aml_jupyter.nbjob.main").execute(folder, notebook)
 
-    _run_program(folder, execute)
+    _run_program(os.path.join(folder, OUTCOME), execute)
 
 
-def _run_program(folder: str, program_body: Callable[[], None]) -> None:
-    """Be the user's program, and note what ended it."""
-    os.close(_allocate(folder, OUTCOME))
+def _run_program(outcome: str, program_body: Callable[[], None]) -> None:
+    """Be the user's program, and note in the file ``outcome`` what ended it."""
+    os.close(_allocate(outcome))
     _keep_flushing()
     _answer_to_azureml()
     code, program, told = 0, os.getpid(), False
@@ -229,7 +242,7 @@ def _run_program(folder: str, program_body: Callable[[], None]) -> None:
         raise
     except BaseException as error:  # whatever ends the program ends here
         code, told = 1, True
-        _report(folder if os.getpid() == program else "", error)
+        _report(outcome if os.getpid() == program else "", error)
         if type(error) is KeyboardInterrupt:
             # Python then ends by the signal itself; it has been printed, though.
             sys.excepthook = lambda *_: None
@@ -237,7 +250,7 @@ def _run_program(folder: str, program_body: Callable[[], None]) -> None:
     finally:
         # A child that the program forked may come out here too; only one process tells.
         if os.getpid() == program and not told:
-            _write_outcome(folder, lambda _: f'{{"code":{code},{_who()}}}')
+            _write_outcome(outcome, lambda _: f'{{"code":{code},{_who()}}}')
     if code:
         sys.exit(code)
 
@@ -264,7 +277,7 @@ def _execute(path: str) -> None:
     exec(compile(source, path, "exec", dont_inherit=True), program.__dict__)
 
 
-def _report(folder: str, error: BaseException) -> None:
+def _report(outcome: str, error: BaseException) -> None:
     """Print the error as Python would, without the launcher's frames, and keep it."""
     trace = _without_launcher(error.__traceback__)
     error = error.with_traceback(trace)
@@ -282,8 +295,8 @@ def _report(folder: str, error: BaseException) -> None:
         sys.__excepthook__(type(broken), broken, broken.__traceback__)
         sys.stderr.write("\nOriginal exception was:\n")
         sys.__excepthook__(type(error), error, trace)
-    if folder:
-        _write_outcome(folder, lambda limit: _describe(error, trace, limit))
+    if outcome:
+        _write_outcome(outcome, lambda limit: _describe(error, trace, limit))
 
 
 def _without_launcher(trace: Any) -> Any:
@@ -316,9 +329,8 @@ def _describe(error: BaseException, trace: Any, limit: int) -> str:
     return json.dumps({**identity(), "code": 1, **told})
 
 
-def _write_outcome(folder: str, describe: Callable[[int], str]) -> None:
+def _write_outcome(path: str, describe: Callable[[int], str]) -> None:
     """What the program itself says of its end; the exit status counts, this explains it."""
-    path = os.path.join(folder, OUTCOME)
     try:
         with open(f"{path}.tmp", "w", encoding="utf-8") as file:
             file.write(describe(_ERROR_LIMIT))

@@ -116,6 +116,15 @@ def artifact_name(name: str) -> str:
     return "/".join(parts)
 
 
+def is_driver_log_again(path: str | os.PathLike[str]) -> bool:
+    """Whether a log is the driver log under another name: that of the first of many processes."""
+    driver = os.path.join(os.path.dirname(path), os.path.basename(DRIVER_LOG))
+    try:
+        return os.fspath(path) != driver and os.path.samefile(path, driver)
+    except OSError:
+        return False
+
+
 def files_below(folder: str, prefix: str = "") -> Iterator[tuple[str, str]]:
     """(name, path) of every file in ``folder``, names with ``/`` and below ``prefix``."""
     try:

@@ -56,7 +56,8 @@ def part(folder: Path, path: str, start: int, count: int) -> Part:
 def logs(folder: Path) -> list[str]:
     """All logs of a run, the one to begin with first."""
     found = [*(folder / "azureml-logs").glob("*.txt"), *_below(folder / layout.LOGS)]
-    names = [path.relative_to(folder).as_posix() for path in found if path.is_file()]
+    paths = (path for path in found if path.is_file() and not layout.is_driver_log_again(path))
+    names = [path.relative_to(folder).as_posix() for path in paths]
     first = _telling(folder)
     names.sort(key=lambda name: (name != first, name != layout.DRIVER_LOG, name))
     return names[:MOST]

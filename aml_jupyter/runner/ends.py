@@ -10,6 +10,7 @@ from ..backends import JobStatus
 from ..environments import BuildError
 from ..job import layout
 from ..job.beneath import open_plain
+from ..job.ranks import LOGS
 
 _TAIL_LINES = 30
 _TAIL_BYTES = 16_384
@@ -20,18 +21,23 @@ def explain(folder: str, status: JobStatus) -> dict[str, Any]:
     """Why a run failed, in words: the user's exception, an exit code, or a signal."""
     outcome = layout.read_json(os.path.join(folder, layout.OUTCOME)) or {}
     detail = f", {status.detail}" if status.detail else ""
-    if status.signal is not None:
-        name = _signal_name(status.signal)
-        unexplained = status.signal == signal.SIGKILL and not detail
+    # One of several processes that failed, and so ended the others.
+    process, log = outcome.get("process"), layout.DRIVER_LOG
+    who = str(process or "User program")
+    number = outcome.get("signal") if process else status.signal
+    if isinstance(number, int):
+        unexplained = number == signal.SIGKILL and not detail
         guess = ", perhaps because memory ran out" if unexplained else ""
-        message = f"User program was killed by signal {status.signal} ({name}){guess}{detail}."
+        message = f"{who} was killed by signal {number} ({_signal_name(number)}){guess}{detail}."
     elif "type" in outcome:
-        message = f"User program failed with {outcome['type']}: {outcome['message']}"
+        message = f"{who} failed with {outcome['type']}: {outcome['message']}"
     elif status.code is not None:
-        message = f"User program ended with exit code {status.code}{detail}."
+        message = f"{who} ended with exit code {status.code}{detail}."
     else:
         message = f"The run ended without leaving an exit status{detail}."
-    tail = _end_of_log(folder).decode(errors="replace")
+    if str(outcome.get("log")).startswith(LOGS):
+        log = outcome["log"]
+    tail = _end_of_log(folder, log).decode(errors="replace")
     error = failure("UserError", message)
     error["error"].update(
         exitCode=status.code,
@@ -42,10 +48,10 @@ def explain(folder: str, status: JobStatus) -> dict[str, Any]:
     return error
 
 
-def _end_of_log(folder: str) -> bytes:
-    """The last of the log; nothing where the job has put a link or a pipe in its place."""
+def _end_of_log(folder: str, name: str) -> bytes:
+    """The last of a log; nothing where the job has put a link or a pipe in its place."""
     try:
-        with open(open_plain(folder, layout.DRIVER_LOG, os.O_RDONLY), "rb") as log:
+        with open(open_plain(folder, name, os.O_RDONLY), "rb") as log:
             log.seek(max(0, os.fstat(log.fileno()).st_size - _TAIL_BYTES))
             return log.read(_TAIL_BYTES)
     except OSError:

@@ -28,6 +28,7 @@ from .notebook_run import (
     NotebookRunConfig,
     PapermillExecutionHandler,
 )
+from .processes import Processes
 from .records import FAMILY_TYPE, RUN_FORMAT, Family, JobSpec, Member, RunRequest
 from .resources import ALL_GPUS, Resources
 from .runconfig import COMMUNICATORS, FRAMEWORKS, RunConfiguration, argument_strings, command_line
@@ -88,6 +89,7 @@ __all__ = [
     "PapermillExecutionHandler",
     "ParallelTaskConfiguration",
     "ParameterServer",
+    "Processes",
     "PyTorch",
     "PyTorchConfiguration",
     "PythonSection",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from aml_jupyter.errors import ServiceException
 
 from .notebook import NotebookSpec
+from .processes import Processes
 from .resources import Resources
 
 FAMILY_TYPE = "aml.batch"
@@ -25,6 +26,7 @@ class JobSpec:
     ``recipe`` is what has to be built before it can start, as :mod:`..environments` writes it;
     ``image`` what its container is started from, and ``options`` how: the settings of the target
     and of the run, in the words of the backend. ``pool`` names whose ``slots`` it takes one of.
+    ``processes`` are what the launcher starts instead of one.
     """
 
     script: str | None = None
@@ -43,6 +45,7 @@ class JobSpec:
     image: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     notebook: NotebookSpec | None = None
+    processes: Processes | None = None
 
     @property
     def kind(self) -> str:
@@ -74,6 +77,7 @@ class JobSpec:
             "image": self.image,
             "options": dict(self.options),
             **({} if self.notebook is None else {"notebook": self.notebook.to_json()}),
+            **({} if self.processes is None else {"processes": self.processes.to_json()}),
         }
 
     @classmethod
@@ -96,6 +100,7 @@ class JobSpec:
             image=_text_or_none(record, "image"),
             options=_mapping(record, "options"),
             notebook=NotebookSpec.from_json(record.get("notebook")),
+            processes=Processes.from_json(record.get("processes")),
         )
 
 

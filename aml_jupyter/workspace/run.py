@@ -417,7 +417,7 @@ class _Stream:
     def _show_new(self) -> None:
         logs = self._run.folder / "azureml-logs"
         for path in sorted(logs.glob("*.txt")):
-            if path.name.startswith(_LOG_ORDER):
+            if path.name.startswith(_LOG_ORDER) and not layout.is_driver_log_again(path):
                 tail = self._tails.get(path.name) or self._begin(path)
                 if tail is not None:
                     self._copy(tail)

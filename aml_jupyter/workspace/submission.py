@@ -37,6 +37,7 @@ from ..spec import (
     Family,
     JobSpec,
     NotebookSpec,
+    Processes,
     Resources,
     RunConfiguration,
     RunRequest,
@@ -91,6 +92,7 @@ class Submission:
             *self._shown_environment(),
             f"target       {self.config.target}",
             *_shown_resources(self.job.resources),
+            *_shown_processes(self.job.processes),
         ]
         if 0 < self.job.max_seconds < MAX_DURATION_SECONDS_DEFAULT:
             lines.append(f"at most      {self.job.max_seconds:g} s")
@@ -127,6 +129,14 @@ def _shown_resources(resources: Resources) -> list[str]:
     return [f"asks for     {', '.join(asked)}"] if asked else []
 
 
+def _shown_processes(processes: Processes | None) -> list[str]:
+    if processes is None:
+        return []
+    servers = f" and {processes.servers} parameter server(s)" if processes.servers else ""
+    nodes = f", as if on {processes.nodes} nodes" if processes.nodes > 1 else ""
+    return [f"processes    {processes.count}{servers} for {processes.kind}{nodes}"]
+
+
 def plan(
     folder: WorkspaceFolder,
     experiment: str,
@@ -148,9 +158,10 @@ def plan(
     """
     script = _checked(config, source)
     effective = script.effective()
-    _refuse_several_processes(effective)
+    processes = Processes.of(effective)
     where = place(folder, effective, resources, options, liked_gpus)
     if _is_notebook(effective.script):
+        _refuse_several_notebooks(processes)
         notebook = notebook or script.notebook or NotebookSpec()
         # What is submitted from executes notebooks already: it has this package.
         if where.is_container or not effective.environment.is_default():
@@ -158,7 +169,7 @@ def plan(
     environment = resolve(
         effective.environment, container=where.is_container, options=where.options
     )
-    job = _job(effective, environment, where, notebook)
+    job = replace(_job(effective, environment, where, notebook), processes=processes)
     source = source or Source(os.path.abspath(script.source_directory), {}, {"kind": "folder"})
     return Submission(
         folder,
@@ -183,6 +194,14 @@ def _checked(config: object, source: Source | None) -> ScriptRunConfig:
     if source is None or config.script not in source.files:
         config.check()
     return config
+
+
+def _refuse_several_notebooks(processes: Processes | None) -> None:
+    if processes is not None:
+        raise RunConfigurationException(
+            "A notebook is executed by one process.",
+            "Leave out distributed_job_config, or submit a script.",
+        )
 
 
 def _is_notebook(script: str | None) -> bool:
@@ -459,13 +478,3 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
-
-
-def _refuse_several_processes(config: RunConfiguration) -> None:
-    several = config.node_count > 1 or config.communicator not in ("None", None)
-    if several:
-        raise RunConfigurationException(
-            f"The run asks for {config.node_count} node(s) with communicator "
-            f"{config.communicator}; local runs are one process.",
-            "Leave out distributed_job_config, or start the processes from the script.",
-        )
