@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
+import os
+import struct
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
-from aml_jupyter import Dataset, Datastore, Workspace
+from aml_jupyter import DataPath, Dataset, Datastore, DataType, Workspace
+from aml_jupyter.assets import opendatasets
+from aml_jupyter.assets.column_types import PromoteHeadersBehavior
 from aml_jupyter.assets.definition import Definition, Source
-from aml_jupyter.errors import UserErrorException
+from aml_jupyter.errors import DatasetTimestampMissingError, UserErrorException
 from tests.support import project, ws
 from tests.test_datastores import written
 
@@ -200,3 +208,385 @@ def test_after_unregistering_the_name_is_free_and_the_id_still_leads_to_the_data
     assert "data" not in ws.datasets
     assert Dataset.get_by_id(ws, was).to_path() == ["/a.csv", "/sub/b.csv", "/sub/notes"]
     assert Dataset.File.from_files((store, "single.csv")).register(ws, "data").version == 1
+
+
+# Files ----------------------------------------------------------------------------------------
+
+
+def test_downloads_are_copies_with_the_paths_of_the_dataset(
+    store: Datastore, project: Path
+) -> None:
+    dataset = Dataset.File.from_files((store, "d/"))
+    paths = dataset.download("got")
+    assert paths == [str(project / "got" / name) for name in ("a.csv", "sub/b.csv", "sub/notes")]
+    Path(paths[2]).write_text("mine")
+    assert (Path(store.root) / "d/sub/notes").read_text() == "hello"
+    with pytest.raises(UserErrorException, match="overwrite=True"):
+        dataset.download("got")
+    dataset.download("got", overwrite=True)
+    assert Path(paths[2]).read_text() == "hello"
+
+
+def test_a_download_of_what_went_may_be_told_to_pass_over_it(store: Datastore) -> None:
+    dataset = Dataset.File.from_files((store, "later/"), validate=False)
+    assert dataset.download("got", ignore_not_found=True) == []
+    with pytest.raises(UserErrorException, match="no file later"):
+        dataset.download("got")
+
+
+def test_a_mount_is_there_while_its_context_is_open(store: Datastore, project: Path) -> None:
+    dataset = Dataset.File.from_files((store, "d/**/*.csv"))
+    with dataset.mount() as mount:
+        assert (Path(mount.mount_point) / "sub/b.csv").read_text() == "x,y\n3,c\n"
+    assert not Path(mount.mount_point).exists()
+    own = dataset.mount(project / "here")
+    own.start()
+    (project / "here/mine").write_text("kept")
+    with pytest.raises(UserErrorException, match="not empty"):
+        dataset.mount(project / "here").start()
+    own.stop()
+    assert [path.name for path in (project / "here").iterdir()] == ["mine"]
+
+
+def test_a_split_of_files_has_each_in_one_half_and_is_the_same_for_the_same_seed(
+    ws: Workspace, project: Path
+) -> None:
+    written(project / "many", **{f"f{index:03}": "" for index in range(200)})
+    dataset = Dataset.File.from_files("many")
+    first, second = dataset.random_split(0.7, seed=3)
+    assert sorted(first.to_path() + second.to_path()) == dataset.to_path()
+    assert 110 < len(first.to_path()) < 170
+    assert dataset.random_split(0.7, seed=3)[0].to_path() == first.to_path()
+    chance, rest = dataset.random_split(0.5)
+    assert sorted(chance.to_path() + rest.to_path()) == dataset.to_path()
+    assert dataset.skip(3).take(2).to_path() == ["/f003", "/f004"]
+    assert 10 < len(dataset.take_sample(0.2, seed=1).to_path()) < 90
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, "a", None, True])
+def test_a_share_is_a_number_from_0_to_1(store: Datastore, value: object) -> None:
+    with pytest.raises(UserErrorException, match="from 0 to 1"):
+        Dataset.File.from_files((store, "d/")).random_split(value)
+
+
+def test_files_are_filtered_by_their_facts(store: Datastore) -> None:
+    dataset = Dataset.File.from_files((store, "d/"))
+    large = dataset.filter(dataset.file_metadata("Size") > 8)
+    assert large.to_path() == ["/a.csv"]
+    both = dataset.filter(
+        (dataset.file_metadata("Size") < 6) | ~(dataset.file_metadata("Size") < 9)
+    )
+    assert both.to_path() == ["/a.csv", "/sub/notes"]
+    with pytest.raises(UserErrorException, match=r"no fact 'Sise'[^$]*Size"):
+        dataset.filter(dataset.file_metadata("Sise") > 1).to_path()
+    with pytest.raises(UserErrorException, match="Join conditions by & and"):
+        dataset.filter(dataset.file_metadata("Size") > 1 and dataset.file_metadata("Size") < 3)
+
+
+def test_partitions_are_read_from_paths_and_filtered_by(ws: Workspace, project: Path) -> None:
+    written(project / "p", u1__2019__01__x_csv="", u1__2020__02__x_csv="", u2__2020__02__y_csv="")
+    store = ws.get_default_datastore()
+    store.upload("p", "p", show_progress=False)
+    dataset = Dataset.File.from_files((store, "p/"), partition_format="{user}/{when:yyyy/MM}/*.csv")
+    assert dataset.partition_keys == ["user", "when"]
+    assert dataset.get_partition_key_values(["user"]) == [{"user": "u1"}, {"user": "u2"}]
+    chosen = dataset.filter((dataset["user"] == "u1") & (dataset["when"] > datetime(2019, 6, 1)))
+    assert chosen.to_path() == ["/u1/2020/02/x.csv"]
+    with pytest.raises(UserErrorException, match="have no 'usr'"):
+        dataset.filter(dataset["usr"] == "u1")
+    wrong = Dataset.File.from_files((store, "p/"), partition_format="{user}/data.csv")
+    with pytest.raises(UserErrorException, match="does not fit the partition format"):
+        wrong.get_partition_key_values()
+
+
+def test_upload_directory_takes_what_matches_and_gives_the_dataset(
+    ws: Workspace, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(project / "src", a_csv="1", b__c_csv="2", b__notes="3")
+    store = ws.get_default_datastore()
+    everything = Dataset.File.upload_directory("src", (store, "all"))
+    assert everything.to_path() == ["/a.csv", "/b/c.csv", "/b/notes"]
+    assert "Uploaded 3 files" in capsys.readouterr().out
+    some = Dataset.File.upload_directory(
+        "./src", DataPath(store, "some"), pattern="*.csv", show_progress=False
+    )
+    assert len(some.to_path()) == 2
+    assert capsys.readouterr().out == ""
+    with pytest.raises(UserErrorException, match=r"no files that match '\*\.parquet'"):
+        Dataset.File.upload_directory("src", store, pattern="*.parquet")
+
+
+# Tables ---------------------------------------------------------------------------------------
+
+
+def table(project: Path, text: str, **options: Any) -> pd.DataFrame:
+    """The rows of a delimited file with this text."""
+    (project / "table.csv").write_text(text)
+    made = Dataset.Tabular.from_delimited_files("table.csv", **options).to_pandas_dataframe()
+    assert isinstance(made, pd.DataFrame)
+    return made
+
+
+def test_types_of_columns_are_found_out(ws: Workspace, project: Path) -> None:
+    frame = table(
+        project,
+        "n,f,b,t,us,text,missing\n"
+        "1,0.5,True,2020-01-02T03:04:05Z,1/31/2020 11:00:00 PM,NA,NA\n"
+        "2,,False,2020-01-03,2/1/2020 1:00:00 AM,,7\n",
+    )
+    kinds = {name: frame[name].dtype.kind for name in frame.columns}
+    assert [kinds[name] for name in ("n", "f", "b", "t", "us", "missing")] == list("ifbMMf")
+    assert frame["t"][0] == datetime(2020, 1, 2, 3, 4, 5)
+    assert frame["us"][0] == datetime(2020, 1, 31, 23)
+    assert frame["text"][0] == "NA"
+    assert frame["text"].isna().tolist() == [False, True]
+
+
+def test_types_may_be_left_alone_or_set(ws: Workspace, project: Path) -> None:
+    text = 'code,when,sum\n007,31/12/2020,"1,5"\n008,01/01/2021,x\n'
+    plain = table(project, text, infer_column_types=False)
+    assert plain["code"].tolist() == ["007", "008"]
+    kinds = {
+        "code": DataType.to_string(),
+        "when": DataType.to_datetime("%d/%m/%Y"),
+        "sum": DataType.to_float(decimal_mark=","),
+    }
+    made = table(project, text, set_column_types=kinds, infer_column_types=False)
+    assert made["when"][0] == datetime(2020, 12, 31)
+    assert made["sum"].isna().tolist() == [False, True]
+    assert made["sum"][0] == 1.5
+    dataset = Dataset.Tabular.from_delimited_files("table.csv", set_column_types=kinds)
+    with pytest.raises(UserErrorException, match=r"'sum' are no double, 'x' among them"):
+        dataset.to_pandas_dataframe(on_error="fail")
+    with pytest.raises(UserErrorException, match=r"no column 'cod'[^$]*code"):
+        table(project, text, set_column_types={"cod": DataType.to_string()})
+
+
+def test_empty_values_are_nothing_or_empty_texts(ws: Workspace, project: Path) -> None:
+    text = "a,b\nx,\n,y\n"
+    assert table(project, text)["a"].isna().tolist() == [False, True]
+    assert table(project, text, empty_as_string=True)["a"].tolist() == ["x", ""]
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "rows"),
+    [
+        (True, ["a", "b"], 2),
+        ("ALL_FILES_HAVE_SAME_HEADERS", ["a", "b"], 2),
+        ("COMBINE_ALL_FILES_HEADERS", ["a", "b", "c"], 2),
+        ("ONLY_FIRST_FILE_HAS_HEADERS", ["a", "b"], 3),
+        ("NO_HEADERS", ["Column1", "Column2"], 4),
+        (False, ["Column1", "Column2"], 4),
+    ],
+)
+def test_headers_of_several_files(
+    ws: Workspace, project: Path, header: Any, columns: list[str], rows: int
+) -> None:
+    second = "a,c" if header == "COMBINE_ALL_FILES_HEADERS" else "a,b"
+    written(project / "h", one_csv="a,b\n1,2\n", two_csv=f"{second}\n3,4\n")
+    given = PromoteHeadersBehavior[header] if isinstance(header, str) else header
+    frame = Dataset.Tabular.from_delimited_files("h", header=given).to_pandas_dataframe()
+    assert (list(frame.columns), len(frame)) == (columns, rows)
+
+
+def test_separator_encoding_and_line_breaks_in_quotes(ws: Workspace, project: Path) -> None:
+    (project / "latin.csv").write_bytes('näme;x\n"two\nlines";1\n'.encode("latin-1"))
+    frame = Dataset.Tabular.from_delimited_files(
+        "latin.csv", separator=";", encoding="iso88591", support_multi_line=True
+    ).to_pandas_dataframe()
+    assert frame.to_dict("records") == [{"näme": "two\nlines", "x": 1}]
+    with pytest.raises(UserErrorException, match="not in the encoding utf8"):
+        Dataset.Tabular.from_delimited_files("latin.csv", separator=";").to_pandas_dataframe()
+    with pytest.raises(UserErrorException, match=r"no encoding 'utf88'[^$]*utf8"):
+        Dataset.Tabular.from_delimited_files("latin.csv", encoding="utf88")
+    assert table(project, "\ufeffa||b\n1||2\n", separator="||").to_dict("list") == {
+        "a": [1],
+        "b": [2],
+    }
+
+
+def test_paths_and_partitions_become_columns(ws: Workspace, project: Path) -> None:
+    written(project / "p", dog__2020__04__x_csv="n\n1\n", cat__2021__05__x_csv="n\n2\n")
+    store = ws.get_default_datastore()
+    store.upload("p", "p", show_progress=False)
+    dataset = Dataset.Tabular.from_delimited_files(
+        store.path("p/**/*.csv"), include_path=True, partition_format="/{kind}/{when:yyyy/MM}/x.csv"
+    )
+    assert dataset.to_pandas_dataframe().to_dict("records") == [
+        {"Path": "/cat/2021/05/x.csv", "kind": "cat", "when": datetime(2021, 5, 1), "n": 2},
+        {"Path": "/dog/2020/04/x.csv", "kind": "dog", "when": datetime(2020, 4, 1), "n": 1},
+    ]
+
+
+def test_json_lines(ws: Workspace, project: Path) -> None:
+    (project / "x.jsonl").write_text('{"a": 1, "b": "x"}\n\nnonsense\n{"a": 2}\n')
+    with pytest.raises(UserErrorException, match=r"Line 3 of x\.jsonl[^$]*invalid_lines='drop'"):
+        Dataset.Tabular.from_json_lines_files("x.jsonl").to_pandas_dataframe()
+    dataset = Dataset.Tabular.from_json_lines_files("x.jsonl", invalid_lines="drop")
+    assert dataset.to_pandas_dataframe()["a"].tolist() == [1, 2]
+
+
+def test_what_is_no_table_is_told(ws: Workspace, project: Path) -> None:
+    (project / "x.parquet").write_text("not parquet")
+    with pytest.raises(UserErrorException, match=r"x\.parquet is not parquet"):
+        Dataset.Tabular.from_parquet_files("x.parquet").to_pandas_dataframe()
+    with pytest.raises(UserErrorException, match=r"table\.csv is not delimited"):
+        table(project, 'a,b\n1,2\n1,2,3,4\n5\n"')
+    with pytest.raises(UserErrorException, match="read_sql"):
+        Dataset.Tabular.from_sql_query("select 1")
+
+
+def test_a_data_frame_is_registered_and_every_time_as_a_new_version(
+    ws: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.DataFrame({"a.b": [1, 2], "c": ["x", "y"]})
+    store = ws.get_default_datastore()
+    made = Dataset.Tabular.register_pandas_dataframe(frame, (store, "frames"), "frame")
+    said = capsys.readouterr().out.splitlines()
+    assert said[:3] == [
+        "Validating arguments.",
+        "Arguments validated.",
+        "Successfully obtained datastore reference and path.",
+    ]
+    assert said[3].startswith("Uploading file to frames/")
+    assert said[4:] == [
+        "Successfully uploaded file to datastore.",
+        "Creating and registering a new dataset.",
+        "Successfully created and registered a new dataset.",
+    ]
+    assert made.to_pandas_dataframe().to_dict("list") == {"a_b": [1, 2], "c": ["x", "y"]}
+    again = Dataset.Tabular.register_pandas_dataframe(
+        frame, target=store, name="frame", show_progress=False
+    )
+    assert (made.version, again.version) == (1, 2)
+    assert Dataset.get_by_name(ws, "frame").to_pandas_dataframe().shape == (2, 2)
+
+
+@pytest.fixture
+def people(ws: Workspace, project: Path) -> Any:
+    """A table of ten rows."""
+    lines = [f"{n},{n % 3},2020-01-{n + 1:02}" for n in range(10)]
+    (project / "people.csv").write_text("\n".join(["n,group,day", *lines]))
+    return Dataset.Tabular.from_delimited_files("people.csv")
+
+
+def test_rows_and_columns_are_narrowed_down_without_changing_the_dataset(people: Any) -> None:
+    assert people.take(2).to_pandas_dataframe()["n"].tolist() == [0, 1]
+    assert people.skip(7).take(2).to_pandas_dataframe()["n"].tolist() == [7, 8]
+    kept = people.keep_columns(["day", "n"], validate=True).drop_columns("day")
+    assert list(kept.take(1).to_pandas_dataframe().columns) == ["n"]
+    odd = people.filter((people["n"] % 2 == 1) & ~(people["group"] == 0))
+    assert odd.to_pandas_dataframe()["n"].tolist() == [1, 5, 7]
+    first, rest = people.random_split(percentage=0.6, seed=223)
+    both = [*first.to_pandas_dataframe()["n"], *rest.to_pandas_dataframe()["n"]]
+    assert sorted(both) == list(range(10))
+    assert people.to_pandas_dataframe().shape == (10, 3)
+    with pytest.raises(UserErrorException, match=r"no column 'grup'[^$]*group"):
+        people.keep_columns(["grup"], validate=True)
+    with pytest.raises(UserErrorException, match=r"no column 'grup'[^$]*group"):
+        people.filter(people["grup"] == 1).to_pandas_dataframe()
+
+
+def test_rows_are_chosen_by_time(people: Any) -> None:
+    with pytest.raises(DatasetTimestampMissingError, match="with_timestamp_columns"):
+        people.time_before(datetime(2020, 1, 3))
+    timed = people.with_timestamp_columns("day", validate=True)
+    assert timed.timestamp_columns == ("day", None)
+
+    def numbers(dataset: Any) -> list[int]:
+        return list(dataset.to_pandas_dataframe()["n"])
+
+    assert numbers(timed.time_before(datetime(2020, 1, 3))) == [0, 1, 2]
+    assert numbers(timed.time_before(datetime(2020, 1, 3), include_boundary=False)) == [0, 1]
+    assert numbers(timed.time_after(datetime(2020, 1, 9))) == [8, 9]
+    assert numbers(timed.time_between(datetime(2020, 1, 3), datetime(2020, 1, 4))) == [2, 3]
+    assert numbers(timed.time_recent(timedelta(days=1))) == []
+    assert numbers(timed.time_after(datetime(2020, 1, 9, tzinfo=timezone.utc))) == [8, 9]
+    with pytest.raises(DatasetTimestampMissingError):
+        timed.with_timestamp_columns(None).time_after(datetime(2020, 1, 1))
+
+
+def test_a_table_becomes_files_and_is_the_same_when_read_again(people: Any) -> None:
+    frame = people.to_pandas_dataframe()
+    csv = people.to_csv_files(separator=";")
+    assert csv.to_path() == ["/part_00000.csv"]
+    text = Path(csv.located().listing()[0][1]).read_text()
+    assert text.startswith("n;group;day\n")
+    parquet = people.to_parquet_files().located().listing()[0][1]
+    assert pd.read_parquet(parquet).equals(frame)
+
+
+def test_a_table_is_partitioned_by_its_columns(
+    ws: Workspace, people: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = DataPath(ws.get_default_datastore(), "parts")
+    parts = people.partition_by(["group"], target=target, name="parts")
+    assert (parts.name, parts.version, parts.partition_keys) == ("parts", 1, ["group"])
+    assert parts.get_partition_key_values() == [{"group": "0"}, {"group": "1"}, {"group": "2"}]
+    chosen = parts.filter(parts["group"] == "1").to_pandas_dataframe()
+    assert chosen["n"].tolist() == [1, 4, 7]
+    files = people.partition_by("group", target, partition_as_file_dataset=True)
+    assert len(files.filter(files["group"] == "2").to_path()) == 1
+
+
+def test_files_that_a_column_names_are_fetched(store: Datastore, project: Path) -> None:
+    (project / "list.csv").write_text("file,label\nd/a.csv,1\nd/sub/b.csv,2\n")
+    store.upload_files(["list.csv"], show_progress=False)
+    listed = Dataset.Tabular.from_delimited_files((store, "list.csv"))
+    paths = listed.download("file", "got")
+    assert [Path(path).read_text()[:3] for path in paths] == ["x,y", "x,y"]
+    with listed.mount("file") as mount:
+        assert len(list(Path(mount.mount_point).rglob("*.csv"))) == 2
+
+
+def test_a_profile_tells_of_each_column(people: Any) -> None:
+    profile = people.get_profile()
+    assert profile.loc["n", "count"] == 10
+    assert profile.loc["n", "max"] == 9
+
+
+def test_when_the_data_changed_last(store: Datastore) -> None:
+    dataset = Dataset.File.from_files((store, "d/"))
+    then = datetime(2031, 5, 6, tzinfo=timezone.utc)
+    os.utime(Path(store.root) / "d/sub/notes", (then.timestamp(),) * 2)
+    assert dataset.data_changed_time == then
+
+
+# Open datasets --------------------------------------------------------------------------------
+
+
+def test_diabetes_is_the_unscaled_table_under_v1s_names(ws: Workspace) -> None:
+    frame = opendatasets.Diabetes.get_tabular_dataset().to_pandas_dataframe()
+    assert list(frame.columns) == ["AGE", "SEX", "BMI", "BP", *(f"S{n}" for n in range(1, 7)), "Y"]
+    assert frame.shape == (442, 11)
+    assert frame.iloc[0][["AGE", "SEX", "BMI", "Y"]].tolist() == [59, 2, 32.1, 151]
+    assert "azureml_globaldatasets" in ws.datastores
+
+
+def test_mnist_is_four_files_in_its_format_and_says_that_it_is_a_stand_in(
+    ws: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = opendatasets.MNIST.get_file_dataset()
+    assert "a small stand-in" in capsys.readouterr().err
+    assert dataset.to_path() == [
+        f"/{part}-{kind}-ubyte.gz"
+        for part in ("t10k", "train")
+        for kind in ("images-idx3", "labels-idx1")
+    ]
+    paths = dataset.download("mnist")
+    with gzip.open(paths[2]) as file:
+        assert struct.unpack(">4I", file.read(16)) == (2051, 1500, 28, 28)
+        assert len(file.read()) == 1500 * 28 * 28
+    with gzip.open(paths[1]) as file:
+        assert struct.unpack(">2I", file.read(8)) == (2049, 297)
+        assert set(file.read()) == set(range(10))
+    test_half = opendatasets.MNIST.get_file_dataset(dataset_filter="test")
+    assert len(test_half.to_path()) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_other_open_datasets_say_what_there_is() -> None:
+    with pytest.raises(UserErrorException, match=r"NoaaIsdWeather[^$]*Diabetes and MNIST"):
+        opendatasets.NoaaIsdWeather(datetime(2020, 1, 1), datetime(2020, 2, 1))
+    with pytest.raises(UserErrorException, match="NycTlcGreen"):
+        opendatasets.NycTlcGreen.get_tabular_dataset()

@@ -352,6 +352,10 @@ class Datastore:
         return f"Datastore(name={self.name!r}, datastore_type={self.datastore_type!r})"
 
 
+AzureBlobDatastore = AzureFileDatastore = Datastore
+"""v1's names for the kinds of datastores, which are one class here."""
+
+
 def _registered(workspace: Any, record: StoreRecord, overwrite: bool) -> Datastore:
     root = root_of(workspace)
     known = stores.stores(root).get(record.name)

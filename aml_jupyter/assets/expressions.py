@@ -210,7 +210,10 @@ def _plain(value: Any) -> Any:
         return value.to_json()
     if hasattr(value, "to_pydatetime"):
         value = value.to_pydatetime()
-    if isinstance(value, (datetime.datetime, datetime.date)):
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        # As columns have them: in UTC, without saying so.
+        value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    if isinstance(value, datetime.date):
         return ["time", value.isoformat()]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

@@ -288,7 +288,10 @@ def _facts(entry: Entry, condition: Any, fetching: Fetching) -> Mapping[str, Any
 
     path = entry.path or fetching.file(entry.address)
     found = os.stat(path)
-    when = datetime.datetime.fromtimestamp
+
+    def when(seconds: float) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).replace(tzinfo=None)
+
     return {
         **entry.values,
         "file:Size": found.st_size,

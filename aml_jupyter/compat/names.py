@@ -26,8 +26,14 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "workspace.run": "Run ScriptRun",
         _COMPUTE: "ComputeTarget",
         "spec": "ContainerRegistry Environment RunConfiguration ScriptRunConfig",
+        "assets.dataset": "Dataset",
+        "assets.datastore": "Datastore",
+        "assets.keyvault": "Keyvault",
         "compat.small": "VERSION __version__ get_run",
     },
+    "azureml.core.dataset": {"assets.dataset": "Dataset"},
+    "azureml.core.datastore": {"assets.datastore": "Datastore"},
+    "azureml.core.keyvault": {"assets.keyvault": "Keyvault"},
     "azureml.core.workspace": {"workspace.workspace": "Workspace"},
     "azureml.core.experiment": {"workspace.experiment": "Experiment"},
     "azureml.core.run": {
@@ -109,6 +115,33 @@ OURS: Mapping[str, Mapping[str, str]] = {
     "azureml.data": {
         "assets.consumption": (
             "DatasetConsumptionConfig HDFSOutputDatasetConfig OutputFileDatasetConfig"
+        ),
+        "assets.column_types": "DataType",
+        "assets.file_dataset": "FileDataset",
+        "assets.tabular_dataset": "TabularDataset",
+    },
+    "azureml.data.abstract_dataset": {"assets.abstract_dataset": "AbstractDataset"},
+    "azureml.data.azure_storage_datastore": {
+        "assets.datastore": "AzureBlobDatastore AzureFileDatastore",
+    },
+    "azureml.data.data_reference": {"assets.reference": "DataReference"},
+    "azureml.data.datapath": {"assets.reference": "DataPath DataPathComputeBinding"},
+    "azureml.data.dataset_factory": {
+        "assets.file_dataset": "FileDatasetFactory",
+        "assets.tabular_factory": "TabularDatasetFactory",
+        "assets.column_types": "DataType",
+    },
+    "azureml.data.dataset_type_definitions": {
+        "assets.column_types": "DataType PromoteHeadersBehavior",
+    },
+    "azureml.data.file_dataset": {"assets.file_dataset": "FileDataset"},
+    "azureml.data.tabular_dataset": {"assets.tabular_dataset": "TabularDataset"},
+    "azureml.opendatasets": {
+        "assets.opendatasets": (
+            "BostonSafety ChicagoSafety Diabetes MNIST NoaaGfsWeather NoaaIsdWeather NycSafety"
+            " NycTlcFhv NycTlcGreen NycTlcYellow OjSalesSimulated PublicHolidays"
+            " PublicHolidaysOffline SanFranciscoSafety SeattleSafety USLaborCPI USLaborLAUS"
+            " USPopulationCounty USPopulationZip"
         ),
     },
     "azureml.data.dataset_consumption_config": {"assets.consumption": "DatasetConsumptionConfig"},
