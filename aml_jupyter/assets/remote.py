@@ -173,6 +173,8 @@ def found_below(address: str) -> list[tuple[str, str]]:
             names = system.find(path)
     except Exception as error:
         raise Unreachable(f"{type(error).__name__}: {error}") from error
+    if not names:
+        raise Unreachable("there is no such file or folder")
     start = f"{base}/" if base else ""
     return sorted((name[len(start) :], system.unstrip_protocol(name)) for name in names)
 
