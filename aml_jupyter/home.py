@@ -15,7 +15,7 @@ from .errors import RunnerError
 _SOCKET_PATH_LIMIT = 100
 _BUNDLED = ("__init__.py", "errors.py", "lazy.py")
 _BUNDLED_ROOMS = ("job", "nbjob", "assets", "compat", "tracking")
-_STARTUP = "compat/startup/sitecustomize.py"
+_STARTUP = "startup/sitecustomize.py"  # as in job/layout.py, which `home` does not import
 
 
 class Home:
@@ -64,8 +64,8 @@ class Home:
         rooms = [path for room in _BUNDLED_ROOMS for path in (package / room).glob("*.py")]
         files = [*_BUNDLED, *sorted(str(path.relative_to(package)) for path in rooms)]
         content = {f"aml_jupyter/{name}": (package / name).read_bytes() for name in files}
-        # At the top, where a process that the job starts looks for it.
-        content[Path(_STARTUP).name] = (package / _STARTUP).read_bytes()
+        # A folder of its own: it comes first on a job's search path, all else of ours last.
+        content[_STARTUP] = (package / "compat" / _STARTUP).read_bytes()
         digest = hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()[:16]
         bundle = self.state / "bundle" / digest
         if not bundle.is_dir():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aml_jupyter
 from aml_jupyter.home import home
+from aml_jupyter.job import layout
 from benchmarks.report import Row, median_of, timed
 from benchmarks.setting import PYTHON, Effort, experiment, submit
 
@@ -24,12 +25,12 @@ def rows(effort: Effort) -> Iterator[Row]:
     """
     repeat = max(effort.repeat, effort.of(31))
     package = Path(aml_jupyter.__file__).parent
-    path = map(str, (package / "compat/startup", package.parent))
-    outside = {"PYTHONPATH": os.pathsep.join(path)}
+    outside = {"PYTHONPATH": layout.search_path(None, str(package / "compat"))}
     with experiment() as place, tempfile.TemporaryDirectory() as empty:
         run = submit(place, "nothing.py")
         run.wait_for_completion()
-        job = {"PYTHONPATH": str(home().bundle()), "AML_RUN_FOLDER": str(run.folder)}
+        path = layout.search_path(None, str(home().bundle()))
+        job = {"PYTHONPATH": path, "AML_RUN_FOLDER": str(run.folder)}
         yield _added("import azureml.core", outside, 150, repeat)
         yield _added(_FIRST_CELL, outside, 400, repeat)
         yield _added("from azureml.core import Run", job, 15, repeat, ", in a job")

@@ -6,11 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from aml_jupyter import Environment, Experiment, Run, ScriptRunConfig
 from aml_jupyter.home import home
+from aml_jupyter.job import layout
 from tests.support import experiment, finish, interpreter, log_of, project, script, submit, ws
 
 __all__ = ["experiment", "project", "ws"]
@@ -86,6 +90,29 @@ def test_what_a_bare_interpreter_lacks_is_told_as_that(experiment: Experiment) -
     assert "told: Environment needs the aml-jupyter package in this interpreter" in log_of(run)
 
 
+def test_a_notebook_that_is_a_job_logs_by_v1s_names(experiment: Experiment, tmp_path: Path) -> None:
+    notebook = new_notebook(cells=[new_code_cell(LOG.format(name="cell"))])
+    script(tmp_path / "source", nbformat.writes(notebook), "report.ipynb")
+    run = completed(experiment.submit(ScriptRunConfig(str(tmp_path / "source"), "report.ipynb")))
+    assert run.get_metrics() == {"cell": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.service("docker")
+def test_a_container_has_the_names_in_every_process(
+    experiment: Experiment, docker_engine: Any, base_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker_engine.host)
+    environment = Environment.from_docker_image("given", base_image)
+    text = f"""
+        import subprocess, sys
+        exec({LOG.format(name="script")!r})
+        subprocess.run([sys.executable, "-c", {LOG.format(name="child")!r}], check=True)
+        """
+    run = submit(experiment, text, environment=environment, compute_target="docker")
+    assert completed(run).get_metrics() == {"script": 1, "child": 1}
+
+
 @pytest.mark.service("python3.8")
 def test_the_oldest_interpreter_that_runs_jobs_has_the_names(tmp_path: Path) -> None:
     python = interpreter("3.8")
@@ -93,17 +120,35 @@ def test_the_oldest_interpreter_that_runs_jobs_has_the_names(tmp_path: Path) -> 
     text = "import azureml.core, azureml.pipeline.steps; from azureml.core.run import _OfflineRun"
     text += "; from azureml.core.authentication import MsiAuthentication as M"
     text += "; print(azureml.core.VERSION, M().get_authentication_header())"
-    environment = {**os.environ, "PYTHONPATH": str(home().bundle()), "AML_COMPAT_SHIMS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": layout.search_path(None, str(home().bundle())),
+        "AML_COMPAT_SHIMS": "1",
+    }
     done = subprocess.run([python, "-c", text], env=environment, capture_output=True, text=True)
     assert done.stdout.startswith("1.61.0 {'Authorization'"), done.stderr
 
 
-def test_a_sitecustomize_of_the_interpreters_own_is_imported_all_the_same(tmp_path: Path) -> None:
-    script(tmp_path / "own", "import builtins; builtins.seen = __file__", "sitecustomize.py")
-    path = os.pathsep.join([str(home().bundle()), str(tmp_path / "own")])
-    text = "import azureml.core, sitecustomize; print(seen, sitecustomize.__file__)"
+CHAINS = """
+    import builtins, os, sys
+    builtins.seen = [*getattr(builtins, "seen", []), __file__]
+    from importlib.machinery import PathFinder
+    from importlib.util import module_from_spec
+    hidden = [path for path in sys.path if path != os.path.dirname(__file__)]
+    ours = PathFinder.find_spec("sitecustomize", hidden)
+    ours.loader.exec_module(module_from_spec(ours))
+    """
+
+
+@pytest.mark.parametrize("text", ["import builtins; builtins.seen = [__file__]", CHAINS])
+def test_a_sitecustomize_that_ours_hides_is_imported_all_the_same(
+    tmp_path: Path, text: str
+) -> None:
+    script(tmp_path / "own", text, "sitecustomize.py")
+    path = layout.search_path(str(tmp_path / "own"), str(home().bundle()))
+    program = "import azureml.core, sitecustomize; print(*seen, sitecustomize.__file__)"
     done = subprocess.run(
-        [sys.executable, "-c", text],
+        [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,

@@ -56,8 +56,8 @@ class LocalBackend(Backend):
         # What a command or a script starts as `python`, `pip` or `papermill` is the environment's.
         own = os.path.dirname(spec.interpreter)
         added["PATH"] = os.pathsep.join(filter(None, [own, job.environment.get("PATH")]))
-        path = job.environment.get("PYTHONPATH")
-        added["PYTHONPATH"] = f"{path}{os.pathsep}{job.bundle}" if path else str(job.bundle)
+        theirs = job.environment.get("PYTHONPATH")
+        added["PYTHONPATH"] = layout.search_path(theirs, str(job.bundle))
         if job.gpus is not None:
             added.update(leased(job.environment, job.gpus))
         environment = {**_clean(job.environment), **added}

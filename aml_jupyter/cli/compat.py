@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .. import compat
 from ..errors import UserErrorException, near
+from ..job import layout
 from . import OK
 from .compat_places import Place, for_notebooks, for_scripts
 from .parser import Command, Parser
@@ -122,8 +123,8 @@ def _run(words: list[str]) -> int:
         raise UserErrorException("No script was named.", "Say `aml compat run script.py`.")
     if not words[0].startswith("-") and not Path(words[0]).is_file():
         raise UserErrorException(f"There is no script {words[0]}.", "Check the path.")
-    startup = str(Path(compat.__file__).with_name("startup"))
-    path = [startup, *filter(None, [os.environ.get("PYTHONPATH")])]
+    startup = str(Path(compat.__file__).with_name(layout.STARTUP))
+    path = filter(None, [startup, os.environ.get("PYTHONPATH")])
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     if with_shims:
         variables[compat.SHIMS] = "1"

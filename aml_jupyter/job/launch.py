@@ -24,7 +24,7 @@ import os
 import sys
 from time import sleep, time
 
-from .layout import CLAIM, DRIVER_LOG, EXIT, OUTCOME
+from .layout import CLAIM, DRIVER_LOG, EXIT, OUTCOME, search_path
 from .process import boot_id, identity, started_at
 
 TYPE_CHECKING = False
@@ -155,8 +155,7 @@ def _settle(log: int) -> None:
     os.close(nothing)
     os.close(log)
     # The image may have a path of its own; who started the container could not know it.
-    theirs = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = f"{theirs}{os.pathsep}{sys.path[0]}" if theirs else sys.path[0]
+    os.environ["PYTHONPATH"] = search_path(os.environ.get("PYTHONPATH"), sys.path[0])
 
 
 def _wait_in_container(job: int) -> tuple[int, str]:

@@ -33,6 +33,18 @@ FOLDER_VARIABLE = "AML_RUN_FOLDER"
 
 FORMAT = 1
 
+STARTUP = "startup"
+"""The folder of a bundle with what every Python imports at its start."""
+
+
+def search_path(theirs: str | None, bundle: str) -> str:
+    """``PYTHONPATH`` for the processes of a job, from their own and the bundle of ours.
+
+    What they import at their start comes first, so that nobody hides it; it imports what it
+    hides itself. All else of ours comes last, and hides nothing.
+    """
+    return os.pathsep.join(filter(None, [os.path.join(bundle, STARTUP), theirs, bundle]))
+
 
 def guid() -> str:
     """A fresh random identifier in the shape v1 uses (``uuid`` would cost the import 4 ms)."""

@@ -47,8 +47,12 @@ def _hand_on(here):
         spec.loader.exec_module(sys.modules["sitecustomize"])
 
 
-if sys.version_info >= (3, 8):  # noqa: UP036
+_here = os.path.dirname(os.path.realpath(__file__))
+_been_here = sys.__dict__.setdefault("_aml_startups", [])
+# One that hides this one may import it as well, and a second time.
+if sys.version_info >= (3, 8) and _here not in _been_here:
+    _been_here.append(_here)
     sys.meta_path.append(_Finder())
     if os.environ.get("AML_COMPAT_SHIMS"):
         _install_shims()
-    _hand_on(os.path.dirname(os.path.realpath(__file__)))
+    _hand_on(_here)
