@@ -97,6 +97,10 @@ class DatasetTimestampMissingError(UserErrorException):
     """A time filter on a dataset without timestamp columns."""
 
 
+class DatasetValidationError(UserErrorException):
+    """Kept for code that catches it: v1 raised it for data that could not be read."""
+
+
 class ExperimentExecutionException(AmlError):
     """A run that could not be submitted, or whose output could not be followed."""
 

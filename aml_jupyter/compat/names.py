@@ -34,6 +34,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
     "azureml.core.dataset": {"assets.dataset": "Dataset"},
     "azureml.core.datastore": {"assets.datastore": "Datastore"},
     "azureml.core.keyvault": {"assets.keyvault": "Keyvault"},
+    "azureml.core.model": {"assets.dataset": "Dataset"},
     "azureml.core.workspace": {"workspace.workspace": "Workspace"},
     "azureml.core.experiment": {"workspace.experiment": "Experiment"},
     "azureml.core.run": {
@@ -113,10 +114,10 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "spec": "AzureMLNotebookHandler NotebookRunConfig PapermillExecutionHandler",
     },
     "azureml.data": {
+        "assets.column_types": "DataType",
         "assets.consumption": (
             "DatasetConsumptionConfig HDFSOutputDatasetConfig OutputFileDatasetConfig"
         ),
-        "assets.column_types": "DataType",
         "assets.file_dataset": "FileDataset",
         "assets.tabular_dataset": "TabularDataset",
     },
@@ -136,20 +137,22 @@ OURS: Mapping[str, Mapping[str, str]] = {
     },
     "azureml.data.file_dataset": {"assets.file_dataset": "FileDataset"},
     "azureml.data.tabular_dataset": {"assets.tabular_dataset": "TabularDataset"},
+    "azureml.data.dataset_consumption_config": {"assets.consumption": "DatasetConsumptionConfig"},
+    "azureml.data.dataset_error_handling": {
+        "errors": "DatasetTimestampMissingError DatasetValidationError",
+    },
+    "azureml.data.output_dataset_config": {
+        "assets.consumption": (
+            "HDFSOutputDatasetConfig OutputDatasetConfig OutputFileDatasetConfig"
+            " OutputTabularDatasetConfig"
+        ),
+    },
     "azureml.opendatasets": {
         "assets.opendatasets": (
             "BostonSafety ChicagoSafety Diabetes MNIST NoaaGfsWeather NoaaIsdWeather NycSafety"
             " NycTlcFhv NycTlcGreen NycTlcYellow OjSalesSimulated PublicHolidays"
             " PublicHolidaysOffline SanFranciscoSafety SeattleSafety USLaborCPI USLaborLAUS"
             " USPopulationCounty USPopulationZip"
-        ),
-    },
-    "azureml.data.dataset_consumption_config": {"assets.consumption": "DatasetConsumptionConfig"},
-    "azureml.data.dataset_error_handling": {"errors": "DatasetTimestampMissingError"},
-    "azureml.data.output_dataset_config": {
-        "assets.consumption": (
-            "HDFSOutputDatasetConfig OutputDatasetConfig OutputFileDatasetConfig"
-            " OutputTabularDatasetConfig"
         ),
     },
     "azureml.tensorboard": {"workspace.tensorboard": "Tensorboard"},
@@ -341,6 +344,11 @@ FEATURES: Mapping[str, tuple[str, str]] = {
         "open azureml:// addresses as files",
         "A datastore is a folder here: open its files.",
     ),
+    "Linked outputs": (
+        "register, as a run's output, a dataset that the script made",
+        "Register it in the script: dataset.register(run.experiment.workspace, name); or let the"
+        " run write to an OutputFileDatasetConfig.",
+    ),
     "Feature store": (
         "keep and serve features in Azure",
         "Register a dataset of the features: dataset.register.",
@@ -380,6 +388,9 @@ AZURE_ONLY: Mapping[str, str] = {
     "azureml.core.private_endpoint": "Private endpoints",
     "azureml.core.runconfig.JarLibrary": "Synapse",
     "azureml.core.runconfig.SparkPackage": "Synapse",
+    "azureml.data.LinkTabularOutputDatasetConfig": "Linked outputs",
+    "azureml.data.output_dataset_config.LinkFileOutputDatasetConfig": "Linked outputs",
+    "azureml.data.output_dataset_config.LinkTabularOutputDatasetConfig": "Linked outputs",
     "azureml.data.sql_data_reference": "SQL sources",
     "azureml.datadrift": "Data drift",
     "azureml.dataprep": "Data preparation engine",
