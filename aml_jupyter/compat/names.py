@@ -90,7 +90,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
     },
     "azureml.core.authentication": {
         "compat.authentication": (
-            "AbstractAuthentication ArmTokenAuthentication AzureCliAuthentication"
+            "AbstractAuthentication ArmTokenAuthentication Audience AzureCliAuthentication"
             " InteractiveLoginAuthentication MsiAuthentication ServicePrincipalAuthentication"
             " TokenAuthentication"
         ),
@@ -214,6 +214,8 @@ LATER: Mapping[str, Mapping[str, str]] = {
     "azureml.contrib.services.aml_request": {"Web services": "AMLRequest rawhttp"},
     "azureml.contrib.services.aml_response": {"Web services": "AMLResponse"},
     "azureml.contrib.notebook": {"Pipelines": "NotebookRunnerStep"},
+    "azureml.contrib.pipeline": {},
+    "azureml.contrib.pipeline.steps": {"Pipelines": "ParallelRunConfig ParallelRunStep"},
     "azureml.pipeline": {},
     "azureml.pipeline.core": {
         "Pipelines": (
@@ -386,6 +388,7 @@ AZURE_ONLY: Mapping[str, str] = {
     "azureml.core.PrivateEndPoint": "Private endpoints",
     "azureml.core.PrivateEndPointConfig": "Private endpoints",
     "azureml.core.private_endpoint": "Private endpoints",
+    "azureml.core.environment.SparkPackage": "Synapse",
     "azureml.core.runconfig.JarLibrary": "Synapse",
     "azureml.core.runconfig.SparkPackage": "Synapse",
     "azureml.data.LinkTabularOutputDatasetConfig": "Linked outputs",
