@@ -151,6 +151,20 @@ def _environments() -> Iterable[str]:
     return sorted(workspace_here().environments)
 
 
+def _models() -> Iterable[str]:
+    from ..assets.model_shelf import ModelShelf
+    from .finding import workspace_here
+
+    shelf = ModelShelf(workspace_here())
+    return [*shelf.names(), *(f"{n}:{v}" for n in shelf.names() for v in shelf.versions(n))]
+
+
+def _model_actions() -> Iterable[str]:
+    from .models import ACTIONS
+
+    return ACTIONS
+
+
 def _metrics() -> Iterable[str]:
     from .finding import workspace_here
 
@@ -166,6 +180,7 @@ def _nothing() -> Iterable[str]:
 
 
 _VALUES: Mapping[str, Callable[[], Iterable[str]]] = {
+    "run": _runs,
     "experiment": _experiments,
     "target": _targets,
     "env": _environments,
@@ -177,6 +192,8 @@ _VALUES: Mapping[str, Callable[[], Iterable[str]]] = {
 _PLACES: Mapping[tuple[str, str], Callable[[], Iterable[str]]] = {
     ("", "run"): _runs,
     ("", "runs"): _runs,
+    ("models", "action"): _model_actions,
+    ("models", "names"): _models,
     ("target", "words"): _targets,
 }
 """What completes an argument, by command and name; for all commands if none is said."""

@@ -25,6 +25,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "workspace.experiment": "Experiment",
         "workspace.run": "Run ScriptRun",
         _COMPUTE: "ComputeTarget",
+        "assets.models": "Model",
         "spec": "ContainerRegistry Environment RunConfiguration ScriptRunConfig",
         "assets.dataset": "Dataset",
         "assets.datastore": "Datastore",
@@ -34,7 +35,6 @@ OURS: Mapping[str, Mapping[str, str]] = {
     "azureml.core.dataset": {"assets.dataset": "Dataset"},
     "azureml.core.datastore": {"assets.datastore": "Datastore"},
     "azureml.core.keyvault": {"assets.keyvault": "Keyvault"},
-    "azureml.core.model": {"assets.dataset": "Dataset"},
     "azureml.core.workspace": {"workspace.workspace": "Workspace"},
     "azureml.core.experiment": {"workspace.experiment": "Experiment"},
     "azureml.core.run": {
@@ -58,6 +58,14 @@ OURS: Mapping[str, Mapping[str, str]] = {
             " RunConfiguration SparkConfiguration SparkSection TensorflowConfiguration"
         ),
         "errors": "RunConfigurationException UserErrorException",
+    },
+    "azureml.core.model": {
+        "assets.models": "Model",
+        "assets.dataset": "Dataset",
+        "errors": "ModelNotFoundException WebserviceException",
+    },
+    "azureml.core.resource_configuration": {
+        "assets.resource_configuration": "ResourceConfiguration",
     },
     "azureml.core.environment": {
         "spec": (
@@ -250,7 +258,10 @@ SETTABLE = frozenset({"azureml._restclient.snapshots_client.SNAPSHOT_MAX_SIZE_BY
 IN_A_JOB: Mapping[str, str] = {"workspace.run:Run": "job.run"}
 """Rooms that serve a name inside a job, where the run's own folder is all that is needed."""
 
-WITHOUT_THE_PACKAGE: Mapping[str, str] = {}
+WITHOUT_THE_PACKAGE: Mapping[str, str] = {
+    "workspace.experiment:Experiment": "assets.jobspace",
+    "workspace.workspace:Workspace": "assets.jobspace",
+}
 """Travelling rooms that serve a name where the interpreter of a job has no aml-jupyter."""
 
 _INSTEAD_OF_AUTOML = (
