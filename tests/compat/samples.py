@@ -569,6 +569,7 @@ DEEP: tuple[Sample, ...] = (
         pools=("gpu-V100-2",),
         variables={"TF_USE_LEGACY_KERAS": "1"},
         modules=("tensorflow", "tf_keras"),
+        seconds=600,
         note="tf-keras for a model saved as a folder",
     ),
     Sample(
