@@ -506,6 +506,20 @@ def test_rows_are_chosen_by_time(people: Any) -> None:
         timed.with_timestamp_columns(None).time_after(datetime(2020, 1, 1))
 
 
+def test_a_table_that_loses_its_timestamp_cannot_be_asked_for_times(people: Any) -> None:
+    timed = people.with_timestamp_columns("day", partition_timestamp="group")
+    assert list(people.drop_columns(["n", "never was"]).to_pandas_dataframe()) == ["group", "day"]
+    assert timed.drop_columns(["n"]).timestamp_columns == ("day", "group")
+    assert timed.drop_columns(["group"]).timestamp_columns == ("day", None)
+    assert timed.keep_columns(["day", "n"]).timestamp_columns == ("day", None)
+    for lost in (timed.drop_columns("day"), timed.keep_columns(["group", "n"])):
+        assert lost.timestamp_columns == (None, None)
+        with pytest.raises(DatasetTimestampMissingError):
+            lost.time_before(datetime(2020, 1, 3))
+    with pytest.raises(UserErrorException, match="'group' cannot be the timestamp of partitions"):
+        timed.with_timestamp_columns(None, partition_timestamp="group")
+
+
 def test_a_table_becomes_files_and_is_the_same_when_read_again(people: Any) -> None:
     frame = people.to_pandas_dataframe()
     csv = people.to_csv_files(separator=";")

@@ -348,10 +348,12 @@ def _naive(times: Any) -> Any:
 
 def _stepped(table: Any, step: Mapping[str, Any]) -> Any:
     do = step["do"]
-    if do in ("keep", "drop"):
+    if do == "drop":
+        return table.drop(columns=step["columns"], errors="ignore")
+    if do == "keep":
         for name in step["columns"]:
             _known_column(name, table.columns)
-        return table[step["columns"]] if do == "keep" else table.drop(columns=step["columns"])
+        return table[step["columns"]]
     if do == "timestamps":
         return table
     if do == "filter":

@@ -112,7 +112,7 @@ class TabularDataset(AbstractDataset):
         return self._checked(self._then("keep", columns=names), names, validate)
 
     def drop_columns(self, columns: Any) -> TabularDataset:
-        """The dataset without these columns."""
+        """The dataset without these columns, whether it has them or not."""
         found: TabularDataset = self._then("drop", columns=_names(columns))
         return found
 
@@ -130,11 +130,21 @@ class TabularDataset(AbstractDataset):
 
     @property
     def timestamp_columns(self) -> tuple[str | None, str | None]:
-        """The column with the time of each row, and the one with the time that paths say."""
-        for step in reversed(self._definition.steps):
+        """The column with the time of each row, and the one with the time that paths say.
+
+        A dataset that has lost the first has neither.
+        """
+        fine: str | None = None
+        coarse: str | None = None
+        for step in self._definition.steps:
             if step["do"] == "timestamps":
-                return step["timestamp"], step["partition_timestamp"]
-        return None, None
+                fine, coarse = step["timestamp"], step["partition_timestamp"]
+            elif step["do"] in ("keep", "drop"):
+                fine, coarse = (
+                    name if (name in step["columns"]) == (step["do"] == "keep") else None
+                    for name in (fine, coarse)
+                )
+        return (fine, coarse) if fine else (None, None)
 
     def with_timestamp_columns(
         self,
@@ -149,6 +159,11 @@ class TabularDataset(AbstractDataset):
         if fine is not None and fine == coarse:
             raise UserErrorException(
                 f"{fine!r} cannot be both timestamps.", "Give one of the two, or two columns."
+            )
+        if fine is None and coarse is not None:
+            raise UserErrorException(
+                f"{coarse!r} cannot be the timestamp of partitions alone.",
+                "Name the column with the time of each row, too: timestamp='datetime'.",
             )
         made: TabularDataset = self._then("timestamps", timestamp=fine, partition_timestamp=coarse)
         return self._checked(made, [name for name in (fine, coarse) if name], validate)
@@ -190,8 +205,7 @@ class TabularDataset(AbstractDataset):
         return self.time_after(now - time_delta, include_boundary, validate)
 
     def _when(self) -> Expression:
-        fine, coarse = self.timestamp_columns
-        name = fine or coarse
+        name = self.timestamp_columns[0]
         if name is None:
             raise DatasetTimestampMissingError(
                 "The dataset has no timestamp column.",

@@ -123,6 +123,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
     },
     "azureml.data": {
         "assets.column_types": "DataType",
+        "compat.small": "__version__",
         "assets.consumption": (
             "DatasetConsumptionConfig HDFSOutputDatasetConfig OutputFileDatasetConfig"
         ),
