@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import struct
 from datetime import datetime, timedelta, timezone
@@ -12,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from aml_jupyter import DataPath, Dataset, Datastore, DataType, Workspace
+from aml_jupyter import DataPath, Dataset, Datastore, DataType, Workspace, cli
 from aml_jupyter.assets import opendatasets
 from aml_jupyter.assets.column_types import PromoteHeadersBehavior
 from aml_jupyter.assets.definition import Definition, Source
@@ -604,3 +605,65 @@ def test_other_open_datasets_say_what_there_is() -> None:
         opendatasets.NoaaIsdWeather(datetime(2020, 1, 1), datetime(2020, 2, 1))
     with pytest.raises(UserErrorException, match="NycTlcGreen"):
         opendatasets.NycTlcGreen.get_tabular_dataset()
+
+
+# The command line -----------------------------------------------------------------------------
+
+
+def aml(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+    """What a command prints on stdout."""
+    capsys.readouterr()
+    assert cli.main(words) == code
+    return capsys.readouterr().out
+
+
+def test_aml_data_lists_what_there_is(
+    ws: Workspace, store: Datastore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "No dataset is registered yet" in aml(capsys, "data")
+    Dataset.File.from_files([(store, "d/a.csv"), (store, "single.csv")]).register(ws, "both")
+    lines = aml(capsys, "data").splitlines()
+    assert lines[1].split()[:3] == ["both", "1", "file"]
+    assert "workspaceblobstore/d/a.csv and 1 more" in lines[1]
+    assert any(line.startswith("workspaceblobstore (default)") for line in lines)
+    said = json.loads(aml(capsys, "data", "list", "--json"))
+    assert [each["name"] for each in said["datasets"]] == ["both"]
+    assert [each["name"] for each in said["datastores"] if each["default"]] == [store.name]
+
+
+def test_aml_data_shows_a_dataset_by_name_or_id_and_a_datastore(
+    ws: Workspace, store: Datastore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Dataset.File.from_files((store, "d/")).register(ws, "data", tags={"a": 1})
+    Dataset.File.from_files((store, "single.csv")).register(ws, "data", create_new_version=True)
+    assert json.loads(aml(capsys, "data", "show", "data", "--json"))["files"] == ["single.csv"]
+    old = aml(capsys, "data", "show", "data", "--version", "1").splitlines()
+    assert old[0].split() == ["name", "data"]
+    assert "tags         a: 1" in old
+    assert "             sub/b.csv" in old
+    by_id = json.loads(aml(capsys, "data", "show", first.id, "--json"))
+    assert (by_id["version"], by_id["sources"]) == (1, ["workspaceblobstore/d"])
+    assert store.root in aml(capsys, "data", "show", store.name)
+    refused = json.loads(aml(capsys, "data", "show", "dta", "--json", code=2))["error"]
+    assert refused["hint"] == "Did you mean data?"
+    assert aml(capsys, "data", "show", code=2) == ""
+
+
+def test_aml_data_names_a_folder_as_a_datastore(
+    ws: Workspace, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "mine").mkdir()
+    assert str(project / "mine") in aml(capsys, "data", "add", "own", "mine")
+    assert Datastore.get(ws, "own").root == str(project / "mine")
+    assert (
+        "no folder"
+        in json.loads(aml(capsys, "data", "add", "x", "y", "--json", code=2))["error"]["message"]
+    )
+
+
+def test_names_of_data_are_completed(
+    ws: Workspace, store: Datastore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Dataset.File.from_files((store, "d/")).register(ws, "digits")
+    assert aml(capsys, "completion", "words", "data", "").split() == ["list", "show", "add"]
+    assert aml(capsys, "completion", "words", "data", "show", "di").split() == ["digits"]

@@ -71,6 +71,11 @@ def by_id(root: str, dataset_id: str) -> DatasetRecord:
     return DatasetRecord.from_json(now) if now else saved
 
 
+def is_saved(root: str, dataset_id: str) -> bool:
+    """Whether there is a dataset with that id."""
+    return os.path.exists(_saved_path(root, dataset_id))
+
+
 # Registered -----------------------------------------------------------------------------------
 
 

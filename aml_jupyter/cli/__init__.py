@@ -43,6 +43,7 @@ COMMANDS = {
     "models": ("models", "registered models: list, show, register, download, delete, verify"),
     "env": ("environments", "environments: list, create, build, why, prune and more"),
     "target": ("targets", "compute targets: list, show, add, test, remove"),
+    "data": ("data", "datasets and datastores: list, show, add"),
     "queue": ("queue", "who runs on this machine, who waits, and what for"),
     "compat": ("compat", "let `import azureml.core` find ours: on, off, status, run a script"),
     "migrate": ("migrate", "what of a program for SDK v1 runs here; the same with our names"),

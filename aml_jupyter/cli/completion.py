@@ -165,6 +165,14 @@ def _model_actions() -> Iterable[str]:
     return ACTIONS
 
 
+def _data() -> Iterable[str]:
+    from ..assets import dataset_records, stores
+    from .finding import workspace_here
+
+    root = str(workspace_here().folder.root)
+    return [*dataset_records.names(root), *stores.stores(root)]
+
+
 def _metrics() -> Iterable[str]:
     from .finding import workspace_here
 
@@ -194,6 +202,7 @@ _PLACES: Mapping[tuple[str, str], Callable[[], Iterable[str]]] = {
     ("", "runs"): _runs,
     ("models", "action"): _model_actions,
     ("models", "names"): _models,
+    ("data", "name"): _data,
     ("target", "words"): _targets,
 }
 """What completes an argument, by command and name; for all commands if none is said."""
