@@ -16,13 +16,14 @@ from aml_jupyter import (
     DataReference,
     Dataset,
     Datastore,
+    Experiment,
     Workspace,
 )
 from aml_jupyter.assets.place import root_of
 from aml_jupyter.errors import UserErrorException
-from tests.support import project, ws
+from tests.support import experiment, finish, log_of, project, submit, ws
 
-__all__ = ["project", "ws"]
+__all__ = ["experiment", "project", "ws"]
 
 
 def written(folder: Path, **files: str) -> Path:
@@ -327,3 +328,13 @@ def test_the_data_rooms_import_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_job_reads_secrets_of_its_workspace(experiment: Experiment) -> None:
+    experiment.workspace.get_default_keyvault().set_secret("token", "abc")
+    run = submit(
+        experiment,
+        "from aml_jupyter import Run; print(Run.get_context().get_secret('token')[::-1])",
+    )
+    assert finish(run)["status"] == "Completed"
+    assert "cba" in log_of(run)

@@ -428,6 +428,26 @@ class Run(MetricLog):
         """The run in ``folder``, as the same kind of handle as this one."""
         return Run(folder)
 
+    # Secrets of the workspace
+
+    def get_secret(self, name: str) -> str:
+        """The secret of that name in the workspace's keyvault, where that is within reach."""
+        return str(self.get_secrets([name])[name])
+
+    def get_secrets(self, secrets: Sequence[str]) -> dict[str, str]:
+        """Several secrets by name."""
+        from importlib import import_module
+
+        root = import_module("aml_jupyter.assets.place").root_above(self._folder)
+        if root is None:
+            raise UserErrorException(
+                "The keyvault is not within reach: the job sees its own folder only.",
+                "Pass the secret as an environment variable of the run.",
+            )
+        keyvault = import_module("aml_jupyter.assets.keyvault").Keyvault(root)
+        found: dict[str, str] = keyvault.get_secrets(secrets)
+        return found
+
     # Shared by all of the above
 
     def _append(self, kind: str, **facts: Any) -> None:
