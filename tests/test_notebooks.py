@@ -1,4 +1,4 @@
-"""The example notebooks that need an engine or packages, executed as a person would."""
+"""The example notebooks, executed as a person would."""
 
 from __future__ import annotations
 
@@ -105,6 +105,59 @@ def test_the_notebook_of_batches_does_what_it_tells(apart: Path) -> None:
     assert "batch_report.html" in of_cell(said, "batch.report")
     page = (apart / "batch_report.html").read_text("utf-8")
     assert page.count("<section") + page.count("<details") >= 6
+
+
+@pytest.mark.slow
+def test_the_notebook_that_configures_runs_does_what_it_tells(apart: Path) -> None:
+    said = executed("v1_configure_runs.ipynb", apart)
+
+    assert of_cell(said, "azureml.core.VERSION").startswith("1.61.0 · ")
+    assert "Succeeded" in of_cell(said, "ComputeTarget.create")
+    assert "y = 1.06 x²" in of_cell(said, "details = run.wait")
+    losses = of_cell(said, "src.run_config.target")
+    assert losses.index("'cpu-cluster': {'final loss': 0.002") < losses.index("'local'")
+    assert "outputs/model.json" in of_cell(said, "run.get_file_names()")
+    assert "'azureml.git.dirty': 'True'" in of_cell(said, "tracked = ")
+    assert "No module named 'a_package_that_nobody_has'" in of_cell(
+        said, "experiment.submit(broken)"
+    )
+    assert of_cell(said, "by_hand.log_list") == "20"
+    assert of_cell(said, "failed.delete()").split() == ["False", "True"]
+
+
+@pytest.mark.slow
+def test_the_notebook_of_a_first_model_does_what_it_tells(apart: Path) -> None:
+    said = executed("v1_first_model.ipynb", apart)
+
+    by_hand, as_a_run = of_cell(said, "!{sys"), of_cell(said, "!aml compat run")
+    assert "epoch=2, batch= 40: loss" in by_hand
+    assert by_hand.splitlines()[-1] in as_a_run
+    assert "Streaming azureml-logs/70_driver_log.txt" in as_a_run
+    assert ".aml/runs/day1-experiment-train_" in as_a_run.rstrip().splitlines()[-1]
+    assert "azureml-defaults" in of_cell(said, "specification.open")
+    assert "Figure" in of_cell(said, 'metrics["loss"]')
+
+
+@pytest.mark.slow
+def test_the_notebook_of_many_targets_does_what_it_tells(apart: Path) -> None:
+    said = executed("v1_many_targets.ipynb", apart)
+
+    assert "Did you mean cpu-cluster?" in of_cell(said, "cpu-clutser")
+    assert of_cell(said, "RunConfiguration.load").startswith("('cpu-cluster', 'from-pip', {'PLACE'")
+    assert "train.py --trees 20" in of_cell(said, "experiment.plan")
+    ended = of_cell(said, "runs = [experiment.submit").splitlines()
+    assert [line.split()[:2] for line in ended] == [
+        ["local", "Completed"],
+        ["cpu-cluster", "Completed"],
+        ["cpu-cluster", "Completed"],
+        ["local", "Completed"],
+        ["local", "Completed"],
+    ]
+    logs = of_cell(said, "for run in more:\n    for name")
+    assert "starting in work\n3 trees" in logs
+    assert "70_driver_log_2.txt\nprocess 2 of 3 adds up its share: 166500" in logs
+    assert of_cell(said, "get_snapshot_id").count("'") == 2
+    assert of_cell(said, "endless") == "'Canceled'"
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
