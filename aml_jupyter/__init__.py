@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from .assets.datastore import Datastore as Datastore
     from .assets.file_dataset import FileDataset as FileDataset
     from .assets.keyvault import Keyvault as Keyvault
+    from .assets.models import Model as Model
     from .assets.reference import DataPath as DataPath
     from .assets.reference import DataPathComputeBinding as DataPathComputeBinding
     from .assets.reference import DataReference as DataReference
+    from .assets.resource_configuration import ResourceConfiguration as ResourceConfiguration
     from .assets.tabular_dataset import TabularDataset as TabularDataset
     from .compat.small import VERSION as VERSION
     from .errors import AmlError as AmlError
@@ -90,6 +92,7 @@ _HOME_OF = {
     "Gloo": "spec",
     "HDFSOutputDatasetConfig": "assets.consumption",
     "Keyvault": "assets.keyvault",
+    "Model": "assets.models",
     "Mpi": "spec",
     "MpiConfiguration": "spec",
     "Nccl": "spec",
@@ -98,6 +101,7 @@ _HOME_OF = {
     "ParameterServer": "spec",
     "PyTorch": "spec",
     "PyTorchConfiguration": "spec",
+    "ResourceConfiguration": "assets.resource_configuration",
     "Resources": "spec",
     "Run": "workspace",
     "RunConfiguration": "spec",
@@ -112,6 +116,9 @@ _HOME_OF = {
     "Workspace": "workspace",
     "export_to_tensorboard": "workspace.tensorboard_export",
 }
+
+# What stands for these in a job whose interpreter has no more than what came along.
+_IN_A_BARE_JOB = {"Experiment": "assets.jobspace", "Workspace": "assets.jobspace"}
 
 __all__ = ["__version__", *sorted(_HOME_OF)]
 
@@ -138,11 +145,14 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(import_module(f"aml_jupyter.{room}"), name)
     except ModuleNotFoundError as error:
+        in_a_bare_job = "AML_RUN_FOLDER" in os.environ and _IN_A_BARE_JOB.get(name)
+        if in_a_bare_job:
+            return getattr(import_module(f"aml_jupyter.{in_a_bare_job}"), name)
         if error.name != f"aml_jupyter.{room}":
             raise
         raise ImportError(
             f"{name} needs the aml-jupyter package in this interpreter ({sys.executable}).\n"
-            "A job by itself has only Run; install aml-jupyter there for the rest."
+            "A job by itself has Run, Workspace, data and models; install it there for the rest."
         ) from None
     globals()[name] = value
     return value

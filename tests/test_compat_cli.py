@@ -141,3 +141,23 @@ def test_the_doctor_says_who_answers(place: Place) -> None:
     assert (works, "azureml-core 1.60.0.post1 is installed" in detail) == (None, True)
     assert "wins over ours" in detail
     assert "the SDK" in place.python("-m", "aml_jupyter", "compat", "run", "-c", SAYS_WHOSE).stdout
+
+
+def test_a_notebook_has_the_names_while_the_extension_is_loaded(place: Place) -> None:
+    done = place.python(
+        "-c",
+        """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+imports = "import azureml.core; from azureml.core import Run; print(azureml.core.VERSION)"
+shell.run_line_magic("load_ext", "aml_jupyter")
+shell.run_cell(imports)
+shell.run_line_magic("unload_ext", "aml_jupyter")
+print(type(shell.run_cell("import azureml.core").error_in_exec).__name__)
+shell.run_line_magic("load_ext", "aml_jupyter")
+shell.run_cell(imports)
+""",
+    )
+    told = [line for line in done.stdout.splitlines() if not line.startswith("\x1b")]
+    assert [told[0], told[-1]] == ["1.61.0", "1.61.0"], done
+    assert "ModuleNotFoundError" in told

@@ -178,6 +178,7 @@ def test_taking_the_finder_away_takes_the_modules_away() -> None:
         ("import azureml.automl.core.shared.constants", ["AutoML is not"]),
         ("from azureml.interpret import ExplanationClient", ["explain", "shap"]),
         ("from azureml.core.compute import AdlaCompute", ["Data Lake", "pool on this machine"]),
+        ("from azureml.contrib.train.rl import Ray", ["Reinforcement learning", "rllib"]),
         ("from azureml.core import LinkedService", ["link the workspace", "folder"]),
         ("from azureml.pipeline.steps import SynapseSparkStep", ["Spark", "pyspark"]),
     ],

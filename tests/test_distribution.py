@@ -273,7 +273,7 @@ def test_one_rank_that_fails_ends_the_others_and_is_named(
     error = run.get_details()["error"]["error"]
     if "bad luck" in words:
         assert error["logTail"][-1] == "ValueError: bad luck"
-    assert "Rank 2 failed, so the 2 others are ended." in log_of(run)
+    assert "Rank 2 failed, so the other 2 processes are ended." in log_of(run)
     assert not processes_of(run)
 
 

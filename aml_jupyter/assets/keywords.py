@@ -32,7 +32,7 @@ def says_its_keywords(function: F) -> F:
             return function(*args, **kwargs)
         wrong = next(name for name in kwargs if name not in known)
         hint = " ".join(filter(None, [meant(wrong, taken), f"It takes: {', '.join(taken)}."]))
-        name = function.__qualname__.replace(".__init__", "").replace(".__new__", "")
+        name = asked.__qualname__.replace(".__init__", "").replace(".__new__", "")
         raise TypeError(f"{name}() has no argument {wrong!r}. {hint}")
 
     return cast("F", asked)

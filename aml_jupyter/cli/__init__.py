@@ -40,6 +40,7 @@ COMMANDS = {
     "cancel": ("housekeeping", "end runs; what they wrote so far is kept"),
     "delete": ("housekeeping", "remove runs and all they left"),
     "reindex": ("housekeeping", "build the list of runs again from their folders"),
+    "models": ("models", "registered models: list, show, register, download, delete, verify"),
     "env": ("environments", "environments: list, create, build, why, prune and more"),
     "target": ("targets", "compute targets: list, show, add, test, remove"),
     "data": ("data", "datasets and datastores: list, show, add"),

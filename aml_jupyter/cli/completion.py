@@ -188,6 +188,7 @@ def _nothing() -> Iterable[str]:
 
 
 _VALUES: Mapping[str, Callable[[], Iterable[str]]] = {
+    "run": _runs,
     "experiment": _experiments,
     "target": _targets,
     "env": _environments,

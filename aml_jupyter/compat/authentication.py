@@ -81,6 +81,13 @@ class ArmTokenAuthentication(AbstractAuthentication):
         """Accept another token."""
 
 
+class Audience:
+    """Whom v1 asked a token for."""
+
+    ARM = arm = "ARM"
+    AZURE_ML = aml = "AML"
+
+
 class TokenAuthentication(AbstractAuthentication):
     """v1 asked the caller's function for a token each time it needed one."""
 

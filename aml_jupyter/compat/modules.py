@@ -164,6 +164,10 @@ def _refusal(name: str) -> ImportError:
 
 def _feature_of(name: str) -> str | None:
     """The feature of Azure that a module or a name belongs to."""
+    # `azureml.contrib.train` is imported on the way to what is below it.
+    below = next((each for each in AZURE_ONLY if each.startswith(f"{name}.")), None)
+    if below is not None and name not in MODULES:
+        return AZURE_ONLY[below]
     while name:
         if name in AZURE_ONLY:
             return AZURE_ONLY[name]

@@ -25,6 +25,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "workspace.experiment": "Experiment",
         "workspace.run": "Run ScriptRun",
         _COMPUTE: "ComputeTarget",
+        "assets.models": "Model",
         "spec": "ContainerRegistry Environment RunConfiguration ScriptRunConfig",
         "assets.dataset": "Dataset",
         "assets.datastore": "Datastore",
@@ -34,7 +35,6 @@ OURS: Mapping[str, Mapping[str, str]] = {
     "azureml.core.dataset": {"assets.dataset": "Dataset"},
     "azureml.core.datastore": {"assets.datastore": "Datastore"},
     "azureml.core.keyvault": {"assets.keyvault": "Keyvault"},
-    "azureml.core.model": {"assets.dataset": "Dataset"},
     "azureml.core.workspace": {"workspace.workspace": "Workspace"},
     "azureml.core.experiment": {"workspace.experiment": "Experiment"},
     "azureml.core.run": {
@@ -58,6 +58,14 @@ OURS: Mapping[str, Mapping[str, str]] = {
             " RunConfiguration SparkConfiguration SparkSection TensorflowConfiguration"
         ),
         "errors": "RunConfigurationException UserErrorException",
+    },
+    "azureml.core.model": {
+        "assets.models": "Model",
+        "assets.dataset": "Dataset",
+        "errors": "ModelNotFoundException WebserviceException",
+    },
+    "azureml.core.resource_configuration": {
+        "assets.resource_configuration": "ResourceConfiguration",
     },
     "azureml.core.environment": {
         "spec": (
@@ -90,7 +98,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
     },
     "azureml.core.authentication": {
         "compat.authentication": (
-            "AbstractAuthentication ArmTokenAuthentication AzureCliAuthentication"
+            "AbstractAuthentication ArmTokenAuthentication Audience AzureCliAuthentication"
             " InteractiveLoginAuthentication MsiAuthentication ServicePrincipalAuthentication"
             " TokenAuthentication"
         ),
@@ -215,6 +223,8 @@ LATER: Mapping[str, Mapping[str, str]] = {
     "azureml.contrib.services.aml_request": {"Web services": "AMLRequest rawhttp"},
     "azureml.contrib.services.aml_response": {"Web services": "AMLResponse"},
     "azureml.contrib.notebook": {"Pipelines": "NotebookRunnerStep"},
+    "azureml.contrib.pipeline": {},
+    "azureml.contrib.pipeline.steps": {"Pipelines": "ParallelRunConfig ParallelRunStep"},
     "azureml.pipeline": {},
     "azureml.pipeline.core": {
         "Pipelines": (
@@ -249,7 +259,10 @@ SETTABLE = frozenset({"azureml._restclient.snapshots_client.SNAPSHOT_MAX_SIZE_BY
 IN_A_JOB: Mapping[str, str] = {"workspace.run:Run": "job.run"}
 """Rooms that serve a name inside a job, where the run's own folder is all that is needed."""
 
-WITHOUT_THE_PACKAGE: Mapping[str, str] = {}
+WITHOUT_THE_PACKAGE: Mapping[str, str] = {
+    "workspace.experiment:Experiment": "assets.jobspace",
+    "workspace.workspace:Workspace": "assets.jobspace",
+}
 """Travelling rooms that serve a name where the interpreter of a job has no aml-jupyter."""
 
 _INSTEAD_OF_AUTOML = (
@@ -387,6 +400,7 @@ AZURE_ONLY: Mapping[str, str] = {
     "azureml.core.PrivateEndPoint": "Private endpoints",
     "azureml.core.PrivateEndPointConfig": "Private endpoints",
     "azureml.core.private_endpoint": "Private endpoints",
+    "azureml.core.environment.SparkPackage": "Synapse",
     "azureml.core.runconfig.JarLibrary": "Synapse",
     "azureml.core.runconfig.SparkPackage": "Synapse",
     "azureml.data.LinkTabularOutputDatasetConfig": "Linked outputs",

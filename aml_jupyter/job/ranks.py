@@ -116,9 +116,8 @@ class _Conductor:
     def _fail(self, rank: Rank, status: int) -> None:
         self._failed = (rank, status)
         if self._alive:
-            others = len(self._alive)
-            which = f"{others} others are" if others > 1 else "other one is"
-            os.write(2, f"{rank.label} failed, so the {which} ended.\n".encode())
+            text = f"{rank.label} failed, so the other {len(self._alive)} processes are ended.\n"
+            os.write(2, text.encode())
         self._end_others()
 
     def _end_others(self) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import time
 
-from aml_jupyter.errors import RunEnvironmentException, UserErrorException
+from aml_jupyter.errors import (
+    RunEnvironmentException,
+    UserErrorException,
+    WorkspaceException,
+)
 
 from . import events, layout, metrics, states
 from .layout import FOLDER_VARIABLE, artifact_name, full_disk
@@ -464,7 +468,20 @@ class Run(MetricLog):
         )
 
 
-class _SubmittedRun(Run):
+class _RunInJob(Run):
+    """A run as code inside a job sees it; what its folder cannot answer is asked beyond."""
+
+    def _at(self, folder: str) -> Any:
+        return _RunInJob(folder)
+
+    def __getattr__(self, name: str) -> Any:
+        # The workspace's part of a run: experiment, parent, register_model, submit_child, …
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(_in_workspace(self._folder), name)
+
+
+class _SubmittedRun(_RunInJob):
     """The run that this process is part of. Its end is decided by the launcher alone."""
 
     def complete(self) -> None:
@@ -493,20 +510,19 @@ class _SubmittedRun(Run):
         names = os.environ.get("AZUREML_DATASET_FILE_OUTPUTS", "").split(",")
         return {name: os.environ[name] for name in names if name in os.environ}
 
-    def __getattr__(self, name: str) -> Any:
-        # What a folder alone cannot answer (experiment, parent, submit_child, …) is asked of the
-        # whole package, where the job's interpreter has it.
-        if name.startswith("_"):
-            raise AttributeError(name)
-        from importlib import import_module
 
-        try:
-            room = import_module("aml_jupyter.workspace")
-        except ModuleNotFoundError as error:
-            raise AttributeError(
-                f"run.{name} needs the aml-jupyter package in the job's interpreter ({error})"
-            ) from None
-        return getattr(room.open_run(self._folder), name)
+def _in_workspace(folder: str) -> Any:
+    """The run in ``folder`` as a handle of its workspace.
+
+    By the whole package, where the interpreter has it and the workspace is within reach; else by
+    the part of it that came along with the job.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module("aml_jupyter.workspace").open_run(folder)
+    except (ImportError, WorkspaceException):
+        return import_module("aml_jupyter.assets.jobspace").open_run(folder)
 
 
 def interactive_request(

@@ -7,6 +7,7 @@ import sys
 import time
 
 from .. import runner, store
+from ..assets.registers import RegistersModels
 from ..errors import (
     ActivityFailedException,
     ExperimentExecutionException,
@@ -37,7 +38,7 @@ _POLL = (0.05, 0.5)
 _LOG_ORDER = ("20_", "55_", "60_", "65_", "70_", "75_")
 
 
-class Run(job_run.Run):
+class Run(RegistersModels, job_run.Run):
     """A run of an experiment: watch it, wait for it, cancel it, look at what it left."""
 
     def __init__(

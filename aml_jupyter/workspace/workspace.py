@@ -21,6 +21,7 @@ from .experiment import Experiment
 from .run import Run, open_in
 
 if TYPE_CHECKING:
+    from ..assets.models import Model
     from ..spec import Environment
     from .compute_target import ComputeTarget
     from .environments import EnvironmentRegistry
@@ -240,6 +241,13 @@ class Workspace:
         from .environments import EnvironmentRegistry
 
         return EnvironmentRegistry(self._folder)
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """The latest version of each registered model, by name."""
+        from ..assets.models import Model
+
+        return {model.name: model for model in Model.list(self, latest=True)}
 
     @property
     def compute_targets(self) -> dict[str, ComputeTarget]:

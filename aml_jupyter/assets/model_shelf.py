@@ -1,0 +1,157 @@
+"""Where registered models are: ``models/<name>/<version>/`` in the folder of a workspace.
+
+A version appears as a whole, by a rename, and its number is never given to another. Beside the
+files there are ``model.json``, which holds the facts, and ``files.json``, what each file was.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+
+from aml_jupyter.errors import UserErrorException
+from aml_jupyter.job import layout
+
+from . import model_files
+from .place import locked, root_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterator, Mapping
+
+    Record = Dict[str, Any]
+
+RECORD = "model.json"
+_NUMBER = "number"
+_ASIDE = ".new-"
+_SURELY_LOCKED_AFTER = 60.0
+
+
+class ModelShelf:
+    """The registered models of one workspace, as files."""
+
+    def __init__(self, workspace: Any) -> None:
+        self.folder = os.path.join(root_of(workspace), "models")
+
+    def names(self) -> list[str]:
+        """The names that have a version, sorted."""
+        found = _listed(self.folder)
+        return sorted(name for name in found if name[0] != "." and self.versions(name))
+
+    def versions(self, name: str) -> list[int]:
+        """The versions of a name, ascending."""
+        found = _listed(os.path.join(self.folder, name))
+        return sorted(int(version) for version in found if version.isdigit())
+
+    def place(self, name: str, version: int) -> str:
+        """The folder of a version."""
+        return os.path.join(self.folder, name, str(version))
+
+    def record(self, name: str, version: int) -> Record | None:
+        """The facts of a version; None when there is no such version."""
+        record: Record | None = layout.read_json(os.path.join(self.place(name, version), RECORD))
+        return record
+
+    def records(self, name: str | None = None) -> Iterator[Record]:
+        """The facts of all versions of a name, or of all there are."""
+        for each in self.names() if name is None else [name]:
+            for version in self.versions(each):
+                record = self.record(each, version)
+                if record is not None:
+                    yield record
+
+    def add(self, facts: Mapping[str, Any], sources: Mapping[str, str], may_link: bool) -> Record:
+        """A new version, made of files (name → path); the record of it."""
+        aside = os.path.join(self.folder, f"{_ASIDE}{os.urandom(8).hex()}")
+        try:
+            self._clear_away()
+            os.makedirs(aside)
+            with _held(aside):
+                notes = model_files.take_in(sources, aside, may_link)
+                record = {**facts, "bytes": sum(noted["size"] for noted in notes.values())}
+                self._number(record, aside)
+        except OSError as error:
+            raise layout.full_disk(error, aside) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        model_files.hash_beside(self.place(record["name"], record["version"]))
+        return record
+
+    def _number(self, record: Record, aside: str) -> None:
+        """Give what lies aside the next number, and let it be seen."""
+        name = record["name"]
+        with locked(os.path.join(self.folder, name, _NUMBER)) as file:
+            last = max([int(os.pread(file, 32, 0) or b"0"), *self.versions(name)])
+            record["version"] = last + 1
+            os.pwrite(file, str(last + 1).encode(), 0)
+            layout.write_json(os.path.join(aside, RECORD), record)
+            os.rename(aside, self.place(name, last + 1))
+
+    def change(self, name: str, version: int, edit: Callable[[Record], None]) -> Record:
+        """The record of a version after ``edit`` has changed it."""
+        with locked(os.path.join(self.folder, name, _NUMBER)):
+            record = self.record(name, version)
+            if record is None:
+                raise UserErrorException(
+                    f"Model {name}:{version} has been deleted.", "Register it again."
+                )
+            edit(record)
+            layout.write_json(os.path.join(self.place(name, version), RECORD), record)
+        return record
+
+    def remove(self, name: str, version: int) -> None:
+        """Take a version away; its number stays taken."""
+        aside = os.path.join(self.folder, f"{_ASIDE}{os.urandom(8).hex()}")
+        try:
+            os.rename(self.place(name, version), aside)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _clear_away(self) -> None:
+        """Remove what processes left that were killed while they registered something."""
+        for name in _listed(self.folder):
+            path = os.path.join(self.folder, name)
+            if name.startswith(_ASIDE) and _is_left(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+class _held:
+    """A folder that is locked by this process, until it lets go or is killed."""
+
+    def __init__(self, folder: str) -> None:
+        self._file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __enter__(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # file systems without locks of folders: what is left there stays
+            pass
+
+    def __exit__(self, *error: Any) -> None:
+        os.close(self._file)
+
+
+def _is_left(folder: str) -> bool:
+    try:
+        if time.time() - os.stat(folder).st_mtime < _SURELY_LOCKED_AFTER:
+            return False
+        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
