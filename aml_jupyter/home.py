@@ -10,12 +10,18 @@ import os
 import tempfile
 from pathlib import Path
 
+from . import __version__
 from .errors import RunnerError
 
 _SOCKET_PATH_LIMIT = 100
 _BUNDLED = ("__init__.py", "errors.py", "lazy.py")
 _BUNDLED_ROOMS = ("job", "nbjob", "assets", "compat", "tracking")
 _STARTUP = "startup/sitecustomize.py"  # as in job/layout.py, which `home` does not import
+_PLUG_INS = {
+    "mlflow.tracking_store": "aml = aml_jupyter.tracking:tracking_store",
+    "mlflow.artifact_repository": "aml = aml_jupyter.tracking:artifact_repository",
+}
+"""What MLflow finds in a job; an installed package says the same in pyproject.toml."""
 
 
 class Home:
@@ -66,6 +72,7 @@ class Home:
         content = {f"aml_jupyter/{name}": (package / name).read_bytes() for name in files}
         # A folder of its own: it comes first on a job's search path, all else of ours last.
         content[_STARTUP] = (package / "compat" / _STARTUP).read_bytes()
+        content.update(_distribution())
         digest = hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()[:16]
         bundle = self.state / "bundle" / digest
         if not bundle.is_dir():
@@ -112,6 +119,18 @@ def _private(folder: Path) -> Path:
             "Set AML_HOME to a folder of your own.",
         )
     return folder
+
+
+def _distribution() -> dict[str, bytes]:
+    """What makes plug-ins of the bundle known to ``importlib.metadata``.
+
+    Its name is its own: it must not hide the package where that is installed as well.
+    """
+    folder = f"aml_jupyter_job-{__version__}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: aml-jupyter-job\nVersion: {__version__}\n"
+    entries = "\n".join(f"[{group}]\n{entry}\n" for group, entry in _PLUG_INS.items())
+    texts = {"METADATA": metadata, "entry_points.txt": entries}
+    return {f"{folder}/{name}": text.encode() for name, text in texts.items()}
 
 
 def _compile(bundle: Path) -> None:

@@ -19,6 +19,7 @@ from benchmarks import (
     bench_index,
     bench_log,
     bench_metrics,
+    bench_mlflow,
     bench_models,
     bench_queue,
     bench_snapshots,
@@ -30,6 +31,7 @@ from benchmarks.setting import FULL, QUICK, Effort
 
 BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "metrics": bench_metrics.rows,
+    "mlflow": bench_mlflow.rows,
     "import": bench_import.rows,
     "compat": bench_compat.rows,
     "submit": bench_submit.rows,

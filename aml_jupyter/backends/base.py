@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from ..job import layout
 from ..job.launch import SEVERAL
+from ..job.mlflow_names import mlflow_variables
 from ..spec import JobSpec, RunRequest
 
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
@@ -227,11 +228,16 @@ def expand(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str
     return [_VARIABLE.sub(value, argument) for argument in arguments]
 
 
-def run_variables(job: Job) -> dict[str, str]:
-    """The environment variables that v1 promises to every run, and ours."""
+def run_variables(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables that v1 promises to every run, and ours.
+
+    ``inherited`` are those that the job has from elsewhere.
+    """
     request, workspace = job.request, job.request.workspace
     definition, processes = request.definition or {}, job.spec.processes
+    theirs = {**inherited, **job.spec.environment_variables}
     return {
+        **mlflow_variables(str(job.folder), request.id, request.experiment, theirs),
         **dict(job.spec.environment_variables),
         layout.FOLDER_VARIABLE: str(job.folder),
         "AZUREML_RUN_ID": request.id,

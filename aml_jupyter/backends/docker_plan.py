@@ -263,12 +263,13 @@ def _given(job: Job, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for name in (*_PROXIES, *map(str.upper, _PROXIES)):
             if job.environment.get(name):
                 yield name, job.environment[name]
-    for name, value in options.get("variables", {}).items():
-        if value is not None:
-            yield name, value
-        elif name in job.environment:
-            yield name, job.environment[name]
-    yield from run_variables(job).items()
+    of_target = {
+        name: job.environment.get(name) if value is None else value
+        for name, value in options.get("variables", {}).items()
+    }
+    known = {name: value for name, value in of_target.items() if value is not None}
+    yield from known.items()
+    yield from run_variables(job, known).items()
     if job.spec.command is not None:
         yield "PYTHONUNBUFFERED", "1"
 

@@ -50,7 +50,7 @@ class LocalBackend(Backend):
         # A shell command has no interpreter of its own: ours waits for it.
         interpreter = sys.executable if spec.command is not None else spec.interpreter
         what = [interpreter, start, str(job.folder), spec.kind, spec.what]
-        added = run_variables(job)
+        added = run_variables(job, job.environment)
         if spec.command is not None:
             added["PYTHONUNBUFFERED"] = "1"
         # What a command or a script starts as `python`, `pip` or `papermill` is the environment's.

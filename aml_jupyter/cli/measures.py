@@ -99,7 +99,8 @@ def points(run: Run, wanted: Sequence[str] | None) -> Iterator[tuple[str, Point]
         chosen = {number for number, name in enumerate(names, 1) if not wanted or name in wanted}
         for step, (metric, when, value) in zip(_steps(data), metrics.decode(data), strict=False):
             if metric in chosen:
-                yield names[metric - 1], (None if step == metrics.NO_STEP else step, when, value)
+                known = None if step == metrics.NO_STEP else max(step, 0)
+                yield names[metric - 1], (known, when, value)
         for entry in metrics.read_other(stem)[0]:
             if not wanted or entry["name"] in wanted:
                 yield entry["name"], (None, entry["t"], entry["value"])

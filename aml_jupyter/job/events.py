@@ -108,6 +108,8 @@ class Facts:
         self.stages: list[tuple[str, float]] = []
         self.tags: dict[str, str | None] = dict(request.get("tags") or {})
         self.properties: dict[str, str] = dict(request.get("properties") or {})
+        self.params: dict[str, str] = {}
+        """What the job itself says are its parameters, by MLflow."""
         self.display_name: str = request.get("display_name") or request.get("id") or ""
         self.description: str | None = request.get("description")
         self.error: dict[str, Any] | None = None
@@ -167,6 +169,10 @@ class Facts:
     def _on_properties(self, event: Event) -> None:
         for key, value in (event.get("set") or {}).items():
             self.properties.setdefault(key, value)
+
+    def _on_params(self, event: Event) -> None:
+        for key, value in (event.get("set") or {}).items():
+            self.params.setdefault(str(key), str(value))
 
     def _on_name(self, event: Event) -> None:
         self.display_name = event.get("display_name", self.display_name)

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 SIZE = 32
 FLOAT, INTEGER, BOOLEAN = 1, 2, 3
 NO_STEP = -(1 << 63)
+STEP_0 = NO_STEP + 1
+"""MLflow's step 0, which it also writes where a program names none: calls are counted then."""
 LATEST = 1e15
 """No time of a record is as late; what has such a one was spoiled."""
 HEADER = b"AMLMETRICS\x00\x01".ljust(SIZE, b"\x00")
@@ -111,6 +113,12 @@ class MetricWriter:
         else:
             kind = BOOLEAN if type(value) is bool else INTEGER
             record = _INTEGER_RECORD.pack(at, time(), value, metric, kind)
+        self._store(next(self._slots) * SIZE, record)
+
+    def put(self, name: str, value: float, when: float, step: int) -> None:
+        """Append one number as of another moment than now."""
+        metric = self._ids.get(name) or self._new_id(name)
+        record = _FLOAT_RECORD.pack(step, when, value, metric, FLOAT)
         self._store(next(self._slots) * SIZE, record)
 
     def other(self, name: str, kind: str, value: Any, description: str | None = None) -> None:

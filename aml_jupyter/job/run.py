@@ -557,8 +557,8 @@ def interactive_request(
     }
 
 
-def start_interactive(folder: str, request: dict[str, Any]) -> None:
-    """Make the folder of an interactive run; it is Running when this returns."""
+def start_interactive(folder: str, request: dict[str, Any], since: float | None = None) -> None:
+    """Make the folder of an interactive run; it is Running, ``since`` then, when this returns."""
     try:
         os.makedirs(folder)
         layout.write_json(os.path.join(folder, layout.REQUEST), request)
@@ -568,7 +568,7 @@ def start_interactive(folder: str, request: dict[str, Any]) -> None:
         ) from None
     except OSError as error:
         raise full_disk(error, folder) from error
-    events.append(folder, "state", state=states.RUNNING)
+    events.append(folder, "state", state=states.RUNNING, **({"since": since} if since else {}))
 
 
 def failure(details: Any = None, code: str | None = None) -> dict[str, Any]:

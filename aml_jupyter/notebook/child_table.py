@@ -80,12 +80,14 @@ class RunTable:
     def _parameters_of(self, child: RunSummary) -> Mapping[str, str]:
         from ..workspace.facts import parameters_of
 
-        if child.id not in self._parameters:
-            run = self._run.experiment.workspace.get_run(child.id)
-            self._parameters[child.id] = parameters_of(run)
+        known = self._parameters.get(child.id)
+        if known is None:
+            known = parameters_of(self._run.experiment.workspace.get_run(child.id))
+            if child.ended is not None:  # until then it may log more of them
+                self._parameters[child.id] = known
         # A child that its parent computes itself has no arguments, but may say by tags what it is.
         tags = {name: value for name, value in child.tags.items() if value is not None}
-        return {**tags, **self._parameters[child.id]}
+        return {**tags, **known}
 
 
 def _differing(given: Sequence[Mapping[str, str]]) -> list[str]:

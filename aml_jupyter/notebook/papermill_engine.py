@@ -152,6 +152,7 @@ def _mark(run: Run, nb: Any, index: int, marks: list[Any]) -> None:
 def _environment(run: Run) -> Iterator[None]:
     """What tells the kernel which run it is part of."""
     from ..job.layout import FOLDER_VARIABLE
+    from ..job.mlflow_names import mlflow_variables
     from ..job.run import REQUIRED_VARIABLES
 
     place = run.experiment.workspace.folder.record
@@ -164,6 +165,7 @@ def _environment(run: Run) -> Iterator[None]:
     }
     added = {name: str(known.get(name) or "local") for name in REQUIRED_VARIABLES}
     added[FOLDER_VARIABLE] = str(run.folder)
+    added.update(mlflow_variables(str(run.folder), run.id, run.experiment.name, os.environ))
     before = {name: os.environ.get(name) for name in added}
     os.environ.update(added)
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..assets import experiments
 from ..assets.place import locked as locked
 from ..errors import UserErrorException, WorkspaceException
 from ..job import events, layout
@@ -17,7 +18,6 @@ from .targets import FILE_NAME, Entry, read_entries, read_text, write_text
 FORMAT = 1
 NAME = ".aml"
 _NO_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
-_EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 
 
 class WorkspaceFolder:
@@ -102,45 +102,19 @@ class WorkspaceFolder:
 
     def experiment(self, name: str) -> dict[str, Any]:
         """The record of an experiment, made if it is not there."""
-        path = self._experiment_path(name)
-        record: dict[str, Any] | None = layout.read_json(str(path))
-        return record or self._new_experiment(path, name)
-
-    def _new_experiment(self, path: Path, name: str) -> dict[str, Any]:
-        with locked(self.root / "workspace.lock"):
-            record: dict[str, Any] | None = layout.read_json(str(path))
-            if record is None:
-                record = {"id": layout.guid(), "name": name, "created": time.time()}
-                record.update(archived=None, tags={})
-                self.save_experiment(record)
-        return record
+        return experiments.make(str(self.root), name)
 
     def save_experiment(self, record: dict[str, Any]) -> None:
         """Replace the record of an experiment."""
-        path = self._experiment_path(record["name"])
-        path.parent.mkdir(exist_ok=True)
-        layout.write_json(str(path), record)
+        experiments.save(str(self.root), record)
 
     def experiments(self) -> list[dict[str, Any]]:
         """The records of all experiments, by name."""
-        found = [layout.read_json(str(path)) for path in self.root.glob("experiments/*.json")]
-        return sorted((record for record in found if record), key=lambda record: record["name"])
+        return experiments.records(str(self.root))
 
     def next_number(self, experiment: str) -> int:
         """Counts the runs of an experiment, across all processes."""
-        path = self._experiment_path(experiment).with_suffix(".number")
-        with locked(path) as file:
-            number = int(os.pread(file, 32, 0) or b"0") + 1
-            os.pwrite(file, str(number).encode(), 0)
-            return number
-
-    def _experiment_path(self, name: str) -> Path:
-        if not isinstance(name, str) or not _EXPERIMENT_NAME.fullmatch(name):
-            raise UserErrorException(
-                f"{name!r} is not a name for an experiment.",
-                "It starts with a letter or digit and goes on with letters, digits, _ and -.",
-            )
-        return self.root / "experiments" / f"{name}.json"
+        return experiments.next_number(str(self.root), experiment)
 
     # Targets
 

@@ -40,7 +40,7 @@ class Batch:
     def x(self, counts: Ints) -> Floats:
         """Their steps; without one the number of calls before, which begins with ``counts``."""
         counted = np.arange(len(self.y)) + np.repeat(counts - self.starts, self.sizes)
-        missing = self.steps == metrics.NO_STEP
+        missing = self.steps <= metrics.STEP_0
         if missing.all():
             return counted.astype(np.float64)
         return np.where(missing, counted, self.steps).astype(np.float64)

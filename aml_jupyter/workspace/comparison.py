@@ -109,7 +109,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         names=tuple(run.display_name for run in runs),
         facts=_facts(runs, requests, durations),
         durations=durations,
-        all_parameters=_side_by_side([facts.parameters_in(each) for each in requests]),
+        all_parameters=_side_by_side(list(map(facts.parameters_of, runs))),
         tags=_side_by_side([{k: v or "" for k, v in run.tags.items()} for run in runs]),
         metrics=_side_by_side(ranges_of(runs)),
         _environments=tuple(map(facts.environment_text, requests)),

@@ -45,7 +45,7 @@ def facts_of(run: Run) -> dict[str, Any]:
     """
     request = RunRequest.from_json(run._request)
     sections: dict[str, Mapping[str, object]] = {
-        "Parameters": parameters_in(request),
+        "Parameters": parameters_of(run),
         "Source": _source(request),
         "Environment": _environment(request),
         "Git": _git(request),
@@ -65,12 +65,16 @@ def facts_of(run: Run) -> dict[str, Any]:
 
 
 def parameters_of(run: Run) -> dict[str, str]:
-    """What the run was started with, by name: arguments of its script, values of its cell."""
-    return parameters_in(RunRequest.from_json(run._request))
+    """What the run was started with, by name: arguments of its script, values of its cell.
+
+    And what it logged as a parameter by MLflow, which is the later word.
+    """
+    logged = {name: _hidden(name, value) for name, value in run._read().params.items()}
+    return {**parameters_in(RunRequest.from_json(run._request)), **logged}
 
 
 def parameters_in(request: RunRequest) -> dict[str, str]:
-    """The same from a run's request. An option that is only a word has the value ``yes``."""
+    """What a run's request says of them. An option that is only a word has the value ``yes``."""
     found: dict[str, str] = {}
     if request.job is not None and request.job.notebook is not None:
         found = {name: str(value) for name, value in request.job.notebook.parameters.items()}

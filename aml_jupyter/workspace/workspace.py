@@ -15,6 +15,7 @@ from ..assets.keyvault import Keyvault
 from ..errors import UserErrorException, WorkspaceException
 from ..home import home
 from ..job import layout
+from ..job.mlflow_names import address_of
 from ..store import Index, Query, RunSummary, WorkspaceFolder, project_for
 from ..store.progress import shown_progress
 from .experiment import Experiment
@@ -303,6 +304,10 @@ class Workspace:
         from .compute import entries
 
         return {name: entry.kind for name, entry in entries(self._folder).items()}
+
+    def get_mlflow_tracking_uri(self, _with_auth: bool = False) -> str:
+        """The address of this workspace for ``mlflow.set_tracking_uri``."""
+        return address_of(str(self._folder.root))
 
     def get_run(self, run_id: str) -> Run:
         """The run with that id, or with the only id that begins so."""
