@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import struct
+import subprocess
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from aml_jupyter.assets import opendatasets
 from aml_jupyter.assets.column_types import PromoteHeadersBehavior
 from aml_jupyter.assets.definition import Definition, Source
 from aml_jupyter.errors import DatasetTimestampMissingError, UserErrorException
-from tests.support import project, ws
+from aml_jupyter.home import home
+from tests.support import interpreter, project, ws
 from tests.test_datastores import written
 
 __all__ = ["project", "ws"]
@@ -667,3 +669,38 @@ def test_names_of_data_are_completed(
     Dataset.File.from_files((store, "d/")).register(ws, "digits")
     assert aml(capsys, "completion", "words", "data", "").split() == ["list", "show", "add"]
     assert aml(capsys, "completion", "words", "data", "show", "di").split() == ["digits"]
+
+
+# In jobs --------------------------------------------------------------------------------------
+
+
+@pytest.mark.service("python3.8")
+def test_what_travels_finds_datasets_in_an_old_python_without_packages(
+    ws: Workspace, store: Datastore
+) -> None:
+    old = interpreter("3.8")
+    assert old is not None
+    dataset = Dataset.File.from_files((store, "d/*.csv"))
+    table = Dataset.Tabular.from_delimited_files((store, "d/**/*.csv")).register(ws, "table")
+    code = f"""
+import sys
+sys.path.insert(0, {str(home().bundle())!r})
+from aml_jupyter import Dataset
+from aml_jupyter.errors import UserErrorException
+print(Dataset.get_by_id({str(ws.folder.root)!r}, {dataset.id!r}).located().listing())
+try:
+    Dataset.get_by_name({str(ws.folder.root)!r}, "table").to_pandas_dataframe()
+except UserErrorException as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [old, "-I", "-c", code],
+        env={**os.environ, "AML_RUN_FOLDER": str(ws.folder.root / "runs" / "x")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"[('a.csv', '{store.root}/d/a.csv')]" in done.stdout
+    assert "Tables need pandas, which this Python does not have" in done.stdout
+    assert table.version == 1

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 
 from aml_jupyter.errors import UserErrorException, near
+from aml_jupyter.job.layout import FOLDER_VARIABLE
 
 from . import dataset_records as records
 from .consumption import Consumable
@@ -260,7 +261,7 @@ class AbstractDataset(Consumable):
     # For all of the above
 
     def _entries(self, fetch: bool = True) -> list[Any]:
-        with shown_progress("fetching data") as progress:
+        with shown_progress(self._definition) as progress:
             entries, notes = entries_of(self._definition, self.root, progress, fetch)
         tell(notes)
         return entries
@@ -315,14 +316,15 @@ def opened(root: str, record: DatasetRecord) -> Any:
 
 
 @contextmanager
-def shown_progress(what: str) -> Iterator[Progress | None]:
-    """A line about what takes long, where the whole package is there to draw it."""
-    try:
-        progress = import_module("aml_jupyter.store.progress")
-    except ImportError:
+def shown_progress(definition: Definition) -> Iterator[Progress | None]:
+    """A line about data that takes long to come; not in a job, whose log is no place for it."""
+    if FOLDER_VARIABLE in os.environ:
         yield None
         return
-    with progress.shown_progress(what, "bytes") as update:
+    progress = import_module("aml_jupyter.store.progress")
+    first, *more = definition.sources
+    is_folder = bool(more) or first.path.endswith(("/", "*"))
+    with progress.shown_progress("fetching data", "files" if is_folder else "bytes") as update:
         yield update
 
 

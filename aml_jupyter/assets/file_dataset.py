@@ -31,7 +31,7 @@ class FileDataset(ConsumableFiles, AbstractDataset):
 
     def located(self) -> Located:
         """Where the files are on this machine; what is at an address is fetched."""
-        with shown_progress("fetching data") as progress:
+        with shown_progress(self._definition) as progress:
             found = locate(self._definition, self.root, progress)
         tell(found.notes)
         return found

@@ -255,7 +255,7 @@ def _inferred(pandas: Any, column: Any) -> Any:
     form = _form_of_times([str(text) for text in texts.iloc[:_LOOKED_AT]])
     if form is None:
         return column
-    times = pandas.to_datetime(column, errors="coerce", utc=True, **form)
+    times = _parsed(pandas, column, **form)
     return _naive(times) if times.notna().sum() == len(texts) else column
 
 
@@ -308,15 +308,23 @@ def _as_times(
     pandas: Any, column: Any, formats: Sequence[str], on_error: str, out_of_range: str
 ) -> Any:
     if not formats:
-        times = pandas.to_datetime(column, errors="coerce", utc=True, format="mixed")
+        times = _parsed(pandas, column, "mixed")
     else:
         times = pandas.Series(pandas.NaT, index=column.index, dtype="datetime64[ns, UTC]")
         for form in formats:
-            times = times.fillna(pandas.to_datetime(column, errors="coerce", utc=True, format=form))
+            times = times.fillna(_parsed(pandas, column, form))
     _refuse_lost(
         column, times, "datetime", "fail" if "fail" in (on_error, out_of_range) else "null"
     )
     return _naive(times)
+
+
+def _parsed(pandas: Any, column: Any, format: str, **how: Any) -> Any:
+    """Texts as times in UTC, nothing where they are none."""
+    # pandas 1 looks at each value by itself without being told.
+    told = pandas.__version__.startswith("1.") and format in ("ISO8601", "mixed")
+    options = how if told else {**how, "format": format}
+    return pandas.to_datetime(column, errors="coerce", utc=True, **options)
 
 
 def _refuse_lost(column: Any, made: Any, kind: str, on_error: str) -> None:
@@ -381,4 +389,6 @@ def _known_column(name: str, columns: Any) -> None:
 def write_parts(table: Any, keys: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """The values of the keys as texts for paths, and the rows that have them."""
     for values, rows in table.groupby(list(keys), sort=True, dropna=False):
-        yield tuple(str(value) for value in values), rows.drop(columns=list(keys))
+        # pandas 1 does not wrap the value of one key.
+        each = values if isinstance(values, tuple) else (values,)
+        yield tuple(str(value) for value in each), rows.drop(columns=list(keys))
