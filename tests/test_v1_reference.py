@@ -91,6 +91,15 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "a target may be an object, a name or nothing; a wrong one is told at submit": (
         "test_v1_reference.py: a_target_is_an_object_a_name_or_nothing",
     ),
+    "versions of datasets are whole numbers": (
+        "test_datasets.py: registering_gives_versions_that_count_from_one",
+    ),
+    "a dataset of one file path is the file, of anything else a folder": (
+        "test_datasets.py: one_file_path_is_that_file",
+        "test_datasets.py: a_folder_of_a_datastore_is_that_folder",
+        "test_datasets.py: files_of_several_paths_keep_the_hierarchy",
+        "test_dataset_sources.py: urls_keep_their_hosts_as_folders",
+    ),
     "submit takes a copy": ("test_workspace.py: a_config_may_be_changed_and_submitted_again",),
     "an absent target is an exception, and then it can be made": (
         "test_compute.py: v1s_idiom_makes_a_pool_and_finds_it_the_second_time",
@@ -125,6 +134,28 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "Snapshots": ("test_snapshots.py: over_the_limit_", "test_snapshots.py: patterns_mean_"),
     "Git": ("test_gitfacts.py: facts_of_a_clean_repository_carry_v1_names",),
     "ComputeTarget": ("test_compute.py: names_that_v1_refuses", "test_compute.py: a_pool_can_be"),
+    "Datastore": (
+        "test_datastores.py: a_workspace_has_the_four_datastores",
+        "test_datastores.py: upload_copies_a_folder_and_says_so",
+        "test_datastores.py: files_keep_their_paths_below",
+        "test_datastores.py: a_reference_is_shown_as_the_variable",
+    ),
+    "Datasets: creating": (
+        "test_datasets.py: headers_of_several_files",
+        "test_datasets.py: paths_and_partitions_become_columns",
+        "test_datasets.py: a_data_frame_is_registered",
+        "test_datasets.py: upload_directory_",
+    ),
+    "Datasets: registering": (
+        "test_datasets.py: registering_",
+        "test_datasets.py: a_missing_dataset_",
+    ),
+    "Datasets: using": (
+        "test_datasets.py: downloads_are_copies",
+        "test_datasets.py: rows_",
+        "test_datasets.py: a_mount_is_there",
+    ),
+    "Open datasets": ("test_datasets.py: diabetes_is", "test_datasets.py: mnist_is"),
     "Estimators": ("test_estimators.py: ",),
 }
 """The tables of sections 2 to 11, and the beginnings of tests that state them."""
