@@ -40,6 +40,7 @@ IN_THE_JOB = """
     ws = run.experiment.workspace
     assert hasattr(run, "experiment") and run.experiment.name == "test"
     names = (ws.name, ws.subscription_id, ws.resource_group, ws.location)
+    assert ws.get_mlflow_tracking_uri().startswith("aml:///")
     assert Workspace.from_config().name == ws.name == ws.get_details()["name"]
     assert "test" in ws.experiments and repr(ws).startswith("Workspace.create(name=")
 
@@ -75,6 +76,7 @@ IN_THE_JOB = """
 
     store = ws.get_default_datastore()
     assert store.name == "workspaceblobstore" and store.name in ws.datastores
+    assert run.get_secret("name") == "value"
     data = ws.datasets["data"]
     assert data.name == Dataset.get_by_name(ws, "data").name == "data"
     model = run.register_model("fed", "models/m", datasets=[("training", data)])
@@ -98,6 +100,7 @@ def test_a_job_reaches_models_experiment_and_workspace_in_any_interpreter(
     assert callable(interpreter)
     (project / "m").write_text("before")
     Model.register(ws, "m", "before")
+    ws.get_default_keyvault().set_secret("name", "value")
     store = ws.get_default_datastore()
     store.upload_files(["m"])
     Dataset.File.from_files((store, "m")).register(ws, "data")

@@ -578,6 +578,18 @@ def test_a_registration_that_is_killed_leaves_nothing_visible_and_is_cleared_awa
     assert not left.exists()
 
 
+def test_a_link_in_the_place_of_a_model_is_refused_and_not_followed(
+    ws: Workspace, project: Path, tmp_path: Path
+) -> None:
+    (project / "m").write_text("1")
+    (tmp_path / "elsewhere/1").mkdir(parents=True)
+    os.symlink(tmp_path / "elsewhere", Path(ModelShelf(ws).folder, "m"))
+    with pytest.raises(UserErrorException, match="holds a link"):
+        Model.register(ws, "m", "m")
+    assert os.listdir(tmp_path / "elsewhere") == ["1"]
+    assert Model.list(ws) == []
+
+
 # From the command line ------------------------------------------------------------------------
 
 

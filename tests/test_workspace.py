@@ -19,7 +19,16 @@ from typing import Any
 
 import pytest
 
-from aml_jupyter import Environment, Experiment, Run, RunConfiguration, ScriptRunConfig, Workspace
+from aml_jupyter import (
+    AmlCompute,
+    ComputeTarget,
+    Environment,
+    Experiment,
+    Run,
+    RunConfiguration,
+    ScriptRunConfig,
+    Workspace,
+)
 from aml_jupyter.errors import (
     ActivityFailedException,
     AmlError,
@@ -788,3 +797,52 @@ def test_a_child_is_found_however_it_and_its_parent_are_looked_at(experiment: Ex
         child.complete()
         assert [each.id for each in parent.get_children()] == [child.id]
         parent.complete()
+
+
+# What administrators of v1's workspaces used --------------------------------------------------
+
+
+def test_update_notes_names_and_tags_for_everybody(ws: Workspace) -> None:
+    assert ws.tags == {}
+    ws.update(friendly_name="Ours", tags={"team": "a", "n": 1})
+    details = ws.update(description="for tests", image_build_compute="cpu-cluster")
+    assert details["friendlyName"] == "Ours"
+    assert details["description"] == "for tests"
+    assert Workspace.from_config().tags == details["tags"] == {"team": "a", "n": "1"}
+
+
+def test_what_belongs_to_azure_is_empty_and_changes_nothing(ws: Workspace) -> None:
+    assert (ws.webservices, ws.images, ws.linked_services, ws.private_endpoints) == ({}, {}, {}, {})
+    assert ws.list_keys() == {}
+    ws.sync_keys()
+    assert ws.discovery_url == ws.folder.root.as_uri()
+    assert ws.service_context is ws
+
+
+def test_a_workspace_does_not_delete_itself(ws: Workspace) -> None:
+    with pytest.raises(WorkspaceException, match="is not deleted"):
+        ws.delete(delete_dependent_resources=True)
+    assert ws.folder.root.exists()
+
+
+def test_runs_are_listed_by_their_compute_target(ws: Workspace, experiment: Experiment) -> None:
+    pool = ComputeTarget.create(ws, "cpu", AmlCompute.provisioning_configuration(max_nodes=1))
+    other = Experiment(ws, "other")
+    first, second = (submit(each, "pass", compute_target="cpu") for each in (experiment, other))
+    with experiment.start_logging(snapshot_directory=None):
+        pass
+    first.tag("a")
+    assert [run.id for run in Run.list_by_compute(pool)] == [second.id, first.id]
+    assert [run.id for run in Run.list_by_compute(pool, tags="a")] == [first.id]
+    assert not list(Run.list_by_compute(pool, status="Failed"))
+    for run in (first, second):
+        finish(run, 60)
+
+
+def test_a_run_asks_for_secrets_of_its_workspace(ws: Workspace, experiment: Experiment) -> None:
+    ws.get_default_keyvault().set_secret("name", "value")
+    with experiment.start_logging(snapshot_directory=None) as run:
+        assert run.get_secret("name") == "value"
+        assert run.get_secrets(["name"]) == {"name": "value"}
+        with pytest.raises(UserErrorException, match="no secret named 'nam'"):
+            run.get_secret("nam")

@@ -10,10 +10,11 @@ import os
 
 from aml_jupyter.errors import UserErrorException, WorkspaceException
 from aml_jupyter.job import layout
+from aml_jupyter.job.mlflow_names import address_of
 from aml_jupyter.job.run import Run, _RunInJob, iso
 
+from .of_workspace import OfWorkspace
 from .place import MARK, root_above
-from .registers import RegistersModels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,8 +134,8 @@ class Workspace:
         }
 
     def get_mlflow_tracking_uri(self, _with_auth: bool = False) -> str:
-        """The address that MLflow logs to in this job."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"aml://{self.root}"
+        """The address of this workspace for ``mlflow.set_tracking_uri``."""
+        return address_of(self.root)
 
     # What is in it
 
@@ -175,7 +176,8 @@ class Workspace:
     def experiments(self) -> dict[str, Experiment]:
         """The experiments by name."""
         folder = os.path.join(self.root, "experiments")
-        names = [name[:-5] for name in os.listdir(folder) if name.endswith(".json")]
+        files = os.listdir(folder) if os.path.isdir(folder) else []  # a container lacks it
+        names = [name[:-5] for name in files if name.endswith(".json")]
         return {name: Experiment(self, name) for name in sorted(names)}
 
     def get_run(self, run_id: str) -> Run:
@@ -235,7 +237,7 @@ class Experiment:
         return f"Experiment(Name: {self.name},\nWorkspace: {self.workspace.name})"
 
 
-class WorkspaceRun(RegistersModels, Run):
+class WorkspaceRun(OfWorkspace, Run):
     """A run with its workspace beside it."""
 
     @property

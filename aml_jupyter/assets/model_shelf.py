@@ -6,6 +6,7 @@ files there are ``model.json``, which holds the facts, and ``files.json``, what 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 RECORD = "model.json"
 _NUMBER = "number"
 _ASIDE = ".new-"
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _SURELY_LOCKED_AFTER = 60.0
 
 
@@ -67,17 +69,34 @@ class ModelShelf:
         aside = os.path.join(self.folder, f"{_ASIDE}{os.urandom(8).hex()}")
         try:
             self._clear_away()
+            self._refuse_links(facts["name"])
             os.makedirs(aside)
             with _held(aside):
                 notes = model_files.take_in(sources, aside, may_link)
                 record = {**facts, "bytes": sum(noted["size"] for noted in notes.values())}
                 self._number(record, aside)
         except OSError as error:
+            if error.errno in _NOT_WRITABLE:
+                raise self._not_writable(error) from error
             raise layout.full_disk(error, aside) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         model_files.hash_beside(self.place(record["name"], record["version"]))
         return record
+
+    def _refuse_links(self, name: str) -> None:
+        """A job in a container may write here, but not say that it is somewhere else."""
+        path = os.path.join(self.folder, name)
+        if os.path.islink(path) or os.path.islink(os.path.join(path, _NUMBER)):
+            raise UserErrorException(
+                f"{path} holds a link, where the models {name} should be.", "Remove it."
+            )
+
+    def _not_writable(self, error: OSError) -> UserErrorException:
+        return UserErrorException(
+            f"Models cannot be registered in {self.folder}: {error.strerror}.",
+            "In a job, leave the model in outputs/ and register it once the run has ended.",
+        )
 
     def _number(self, record: Record, aside: str) -> None:
         """Give what lies aside the next number, and let it be seen."""
@@ -119,10 +138,12 @@ class ModelShelf:
 
 
 def _listed(folder: str) -> list[str]:
+    """The names of the folders in a folder; no link is one."""
     try:
-        return os.listdir(folder)
+        entries = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
+    return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 class _held:

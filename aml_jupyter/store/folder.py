@@ -17,6 +17,7 @@ from .targets import FILE_NAME, Entry, read_entries, read_text, write_text
 
 FORMAT = 1
 NAME = ".aml"
+_BELOW = ("runs", "objects", "experiments", "datastores", "datasets", "models")
 _NO_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 
 
@@ -60,6 +61,13 @@ class WorkspaceFolder:
             if (folder / NAME / "workspace.json").exists():
                 return cls(folder / NAME)
         return None
+
+    def note_facts(self, facts: dict[str, Any]) -> None:
+        """Replace facts of the record, such as its tags."""
+        with locked(self.root / "workspace.lock"):
+            record = layout.read_json(str(self.root / "workspace.json")) or self.record
+            self.record = {**record, **facts}
+            layout.write_json(str(self.root / "workspace.json"), self.record)
 
     @property
     def runs(self) -> Path:
@@ -176,7 +184,7 @@ def _name_for(project: Path) -> str:
 
 def _make(root: Path, name: str, facts: dict[str, str | None]) -> None:
     try:
-        for below in ("runs", "objects", "experiments"):
+        for below in _BELOW:
             (root / below).mkdir(parents=True, exist_ok=True)
         (root / ".gitignore").write_text("*\n")
         record = {

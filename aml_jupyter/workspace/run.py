@@ -7,7 +7,7 @@ import sys
 import time
 
 from .. import runner, store
-from ..assets.registers import RegistersModels
+from ..assets.of_workspace import OfWorkspace
 from ..errors import (
     ActivityFailedException,
     ExperimentExecutionException,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..spec import Environment, ScriptRunConfig
     from ..store import LogTail, Objects, Query, RunSummary
+    from .compute_target import ComputeTarget
     from .experiment import Experiment
 
     Wanted = str | Mapping[str, str | None] | None
@@ -38,7 +39,7 @@ _POLL = (0.05, 0.5)
 _LOG_ORDER = ("20_", "55_", "60_", "65_", "70_", "75_")
 
 
-class Run(RegistersModels, job_run.Run):
+class Run(OfWorkspace, job_run.Run):
     """A run of an experiment: watch it, wait for it, cancel it, look at what it left."""
 
     def __init__(
@@ -77,6 +78,20 @@ class Run(RegistersModels, job_run.Run):
             experiment=experiment.name, state=status, top_level=not include_children
         )
         return select(experiment, query, type, tags, properties)
+
+    @staticmethod
+    def list_by_compute(
+        compute: ComputeTarget,
+        type: str | None = None,
+        tags: Wanted = None,
+        properties: Wanted = None,
+        status: str | None = None,
+    ) -> Iterator[Run]:
+        """The runs of a compute target, whatever their experiment, newest first."""
+        workspace = compute.workspace
+        for summary in workspace.find_runs(store.Query(state=status, limit=-1)):
+            if summary.target == compute.name and matches(summary, type, tags, properties):
+                yield workspace.get_run(summary.id)
 
     # Identity and place
 

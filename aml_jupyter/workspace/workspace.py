@@ -16,6 +16,7 @@ from ..errors import UserErrorException, WorkspaceException
 from ..home import home
 from ..job import layout
 from ..job.mlflow_names import address_of
+from ..job.run import text_values
 from ..store import Index, Query, RunSummary, WorkspaceFolder, project_for
 from ..store.progress import shown_progress
 from .experiment import Experiment
@@ -205,9 +206,56 @@ class Workspace:
         return "basic"
 
     @property
-    def tags(self) -> dict[str, str]:
-        """None so far."""
+    def tags(self) -> dict[str, str | None]:
+        """What :meth:`update` was told last."""
+        return dict(self._folder.record.get("tags") or {})
+
+    @property
+    def discovery_url(self) -> str:
+        """The address of the workspace: its folder."""
+        return self._folder.root.as_uri()
+
+    @property
+    def service_context(self) -> Workspace:
+        """What v1's clients of services were made from; there is nothing but the workspace."""
+        return self
+
+    @property
+    def linked_services(self) -> dict[str, object]:
+        """No other services of Azure."""
         return {}
+
+    @property
+    def private_endpoints(self) -> dict[str, object]:
+        """No networks of Azure."""
+        return {}
+
+    def update(
+        self,
+        friendly_name: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> dict[str, Any]:
+        """Note what is given, and return :meth:`get_details`; settings of Azure change nothing."""
+        new_tags = None if tags is None else text_values(dict(tags))
+        said = {"friendly_name": friendly_name, "description": description, "tags": new_tags}
+        self._folder.note_facts({key: value for key, value in said.items() if value is not None})
+        return self.get_details()
+
+    def sync_keys(self, no_wait: bool = False) -> None:
+        """Do nothing: a folder has no keys."""
+
+    def list_keys(self) -> dict[str, Any]:
+        """No keys: a folder has none."""
+        return {}
+
+    def delete(self, delete_dependent_resources: bool = False, no_wait: bool = False) -> None:
+        """Refused: nothing is rented here, and every run would be lost."""
+        raise WorkspaceException(
+            f"The workspace {self.name} is the history of this project, and is not deleted.",
+            f"Leave the call out; remove {self._folder.root} by hand if you mean it.",
+        )
 
     def get_details(self) -> dict[str, Any]:
         """The facts of the workspace with v1's keys."""
@@ -217,7 +265,9 @@ class Workspace:
             "name": self.name,
             "location": self.location,
             "type": _PROVIDER,
-            "tags": {},
+            "friendlyName": record.get("friendly_name") or self.name,
+            "description": record.get("description"),
+            "tags": self.tags,
             "sku": self.sku,
             "workspaceid": record["id"],
             "creationTime": layout_time(record["created"]),

@@ -1,4 +1,4 @@
-"""``run.register_model``, for every handle on a run that knows its workspace."""
+"""What a run leaves to its workspace: for every handle on a run that knows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .resource_configuration import ResourceConfiguration
 
 
-class RegistersModels:
+class OfWorkspace:
     """A run whose files can become models."""
 
     @says_its_keywords
