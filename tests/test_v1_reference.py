@@ -84,6 +84,12 @@ RULES: Mapping[str, tuple[str, ...]] = {
         "test_job_run.py: one_value_comes_back_bare_and_with_its_type",
     ),
     "the offline log takes a step": ("test_job_run.py: outside_a_run_calls_print_what_v1_prints",),
+    "versions of models are numbers": (
+        "test_models.py: versions_count_up_and_a_number_is_never_given_twice",
+    ),
+    "a download of a model keeps the last segment": (
+        "test_models.py: download_keeps_the_last_segment_of_the_path",
+    ),
     "versions of environments are texts": (
         "test_registry.py: a_version_may_be_a_number",
         "test_v1_reference.py: the_version_of_an_environment_is_a_text",
@@ -157,14 +163,25 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     ),
     "Open datasets": ("test_datasets.py: diabetes_is", "test_datasets.py: mnist_is"),
     "Estimators": ("test_estimators.py: ",),
+    "Distributed runs": (
+        "test_distribution.py: mpis_ranks_have_the_names_of_openmpi",
+        "test_distribution.py: pytorchs_ranks_are_spread_evenly_over_nodes",
+        "test_distribution.py: tensorflows_processes_know_the_cluster_and_their_task",
+    ),
+    "Models": (
+        "test_models.py: get_model_path_",
+        "test_models.py: list_gives_the_models_that_match_newest_first",
+    ),
+    "TensorBoard": ("test_tensorboard.py: tensorboard_shows_a_run_that_goes_on",),
 }
-"""The tables of sections 2 to 11, and the beginnings of tests that state them."""
+"""The tables of v1's classes (sections 2 to 16), and the beginnings of tests that state them."""
 
 MEMBERS: Mapping[str, str] = {
     "azureml.core.Workspace": (
-        "compute_targets create environments experiments from_config get get_default_compute_target"
-        " get_details get_run images list location name resource_group sku subscription_id tags"
-        " webservices write_config"
+        "compute_targets create datasets datastores environments experiments from_config get"
+        " get_default_compute_target get_default_datastore get_default_keyvault get_details"
+        " get_run images list location models name resource_group set_default_datastore sku"
+        " subscription_id tags webservices write_config"
     ),
     "azureml.core.Experiment": (
         "archive archived_time delete get_portal_url get_runs id list name reactivate refresh"
@@ -175,7 +192,8 @@ MEMBERS: Mapping[str, str] = {
         " download_file download_files experiment fail flush get get_all_logs get_children"
         " get_context get_detailed_status get_details get_details_with_logs get_environment"
         " get_file_names get_metrics get_portal_url get_properties get_snapshot_id get_status"
-        " get_submitted_run get_tags id list log log_accuracy_table log_confusion_matrix log_image"
+        " get_secret get_secrets get_submitted_run get_tags id list log log_accuracy_table"
+        " log_confusion_matrix log_image"
         " log_list log_predictions log_residuals log_row log_table name number parent properties"
         " remove_tags restore_snapshot set_tags start status submit_child tag tags take_snapshot"
         " type upload_file upload_files upload_folder wait_for_completion"
@@ -199,6 +217,37 @@ MEMBERS: Mapping[str, str] = {
         "add_identity attach create delete detach get get_active_runs get_status list list_nodes"
         " provisioning_configuration refresh_state remove_identity serialize supported_vmsizes"
         " update wait_for_completion"
+    ),
+    "azureml.core.Datastore": (
+        "as_download as_mount as_upload download get get_default path"
+        " register_azure_blob_container register_azure_file_share set_as_default unregister"
+        " upload upload_files"
+    ),
+    "azureml.core.Dataset": "File Tabular get_all get_by_id get_by_name",
+    "azureml.core.Keyvault": (
+        "delete_secret delete_secrets get_secret get_secrets list_secrets set_secret set_secrets"
+    ),
+    "azureml.core.Model": (
+        "Framework add_dataset_references add_properties add_tags delete deploy download"
+        " get_model_path list package profile register remove_tags serialize update"
+        " update_tags_properties"
+    ),
+    "azureml.data.FileDataset": (
+        "add_tags as_download as_mount as_named_input description download file_metadata filter"
+        " get_partition_key_values id mount name partition_keys random_split register remove_tags"
+        " skip tags take take_sample to_path unregister_all_versions update version"
+    ),
+    "azureml.data.TabularDataset": (
+        "add_tags as_named_input drop_columns filter get_profile keep_columns partition_by"
+        " random_split register skip take take_sample time_after time_before time_between"
+        " time_recent timestamp_columns to_csv_files to_pandas_dataframe to_parquet_files"
+        " with_timestamp_columns"
+    ),
+    "azureml.data.dataset_factory.TabularDatasetFactory": (
+        "from_delimited_files from_json_lines_files from_parquet_files register_pandas_dataframe"
+    ),
+    "azureml.data.data_reference.DataReference": (
+        "as_download as_mount as_upload create path to_config"
     ),
     "azureml.widgets.RunDetails": "get_widget_data show",
 }
