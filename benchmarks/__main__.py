@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import (
     bench_batch,
     bench_compat,
+    bench_data,
     bench_docker,
     bench_environments,
     bench_import,
@@ -50,6 +51,7 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "batch-queued": bench_batch.queued,
     "batch-large": bench_batch.large,
     "batch-killed": bench_batch.killed,
+    "data": bench_data.rows,
     "view": bench_view.rows,
 }
 

@@ -24,8 +24,12 @@ import docker.errors
 import pytest
 
 from aml_jupyter import (
+    DataReference,
+    Dataset,
+    Datastore,
     Environment,
     Experiment,
+    OutputFileDatasetConfig,
     PyTorchConfiguration,
     Run,
     ScriptRunConfig,
@@ -291,6 +295,76 @@ def test_processes_of_a_job_meet_in_a_container_and_their_event_files_are_live(
     assert run.get_metrics() == {"train/loss": 0.5, "rank": [1, 0]}
     logs = [run.folder / f"azureml-logs/70_driver_log{end}.txt" for end in ("", "_0", "_1")]
     assert [path.read_text() for path in logs] == ["0 b'hello'\n", "0 b'hello'\n", "1 \n"]
+
+
+# Data -----------------------------------------------------------------------------------------
+
+USES_DATA = """
+    import os, sys
+    from aml_jupyter import Run
+    run = Run.get_context()
+    wanted = ("folder", "several", "there", "copied")
+    folder, several, there, copied = (run.input_datasets[name] for name in wanted)
+    def texts(path):
+        found = [f"{at}/{name}" for at, _, names in sorted(os.walk(path)) for name in sorted(names)]
+        return [open(each).read() for each in found]
+    print([texts(path) for path in (folder, several, there, copied)], there)
+    reference = os.environ["AZUREML_DATAREFERENCE_reference"]
+    print(run.input_datasets["direct"].to_path(), texts(reference))
+    for path in (folder, several, there):
+        try:
+            place = next(place for place, _, names in os.walk(path) if "a.txt" in names)
+            open(f"{place}/a.txt", "w").write("spoiled")
+            print("written")
+        except OSError:
+            print("only to be read")
+    open(f"{copied}/a.txt", "w").write("changed")
+    for name, path in run.output_datasets.items():
+        open(f"{path}/{name}", "w").write(name)
+    """
+
+
+def data_for(ws: Workspace) -> tuple[Datastore, list[Any]]:
+    """The default datastore with two files, and USES_DATA's arguments."""
+    store = Datastore.get_default(ws)
+    for name in ("a", "b"):
+        path = Path(store.root, "data", name, f"{name}.txt")
+        path.parent.mkdir(parents=True)
+        path.write_text(name.upper())
+    Path(store.root, "data", "a.txt").write_text("top")
+    folder = Dataset.File.from_files((store, "data/"))
+    several = Dataset.File.from_files([(store, "data/a.txt"), (store, "data/b/b.txt")])
+    return store, [
+        folder.as_named_input("folder").as_mount(),
+        several.as_named_input("several").as_mount(),
+        several.as_named_input("there").as_mount("/data/there"),
+        folder.as_named_input("copied").as_download(),
+        folder.as_named_input("direct"),
+        DataReference(store, "reference", "data/b"),
+        OutputFileDatasetConfig("live", (store, "made/live")).register_on_complete("made"),
+        OutputFileDatasetConfig("sent", (store, "made/sent")).as_upload(),
+    ]
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_data_are_bound_or_copied_into_a_container(
+    engine: Engine, experiment: Experiment, is_here: bool
+) -> None:
+    store, given = data_for(experiment.workspace)
+    run = in_docker(experiment, USES_DATA, arguments=given, options={"local": is_here})
+    details = finish(run, LONG)
+    assert details["status"] == states.COMPLETED, f"{details.get('error')} {log_of(run)}"
+    both = ["top", "A", "B"]
+    lines = log_of(run).splitlines()
+    assert lines[0] == f"{[both, ['top', 'B'], ['top', 'B'], both]} /data/there"
+    assert lines[1] == "['/a/a.txt', '/a.txt', '/b/b.txt'] ['B']"
+    if is_here:
+        assert lines[2:] == ["only to be read"] * 3
+    assert Path(store.root, "data/a.txt").read_text() == "top"
+    assert Path(store.root, "made/live/live").read_text() == "live"
+    assert Path(store.root, "made/sent/sent").read_text() == "sent"
+    assert Dataset.get_by_name(experiment.workspace, "made").to_path() == ["/live"]
+    assert not (run.folder / layout.MOUNTS).exists()
 
 
 # Runners that are killed ----------------------------------------------------------------------

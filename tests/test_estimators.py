@@ -365,7 +365,7 @@ def test_an_environment_of_ones_own_excludes_the_parameters_that_describe_one() 
 @pytest.mark.parametrize(
     ("parameters", "error", "words"),
     [
-        ({"inputs": ["data"]}, TrainingException, ["inputs", "script_params"]),
+        ({"inputs": ["data"]}, UserErrorException, ["inputs", "as_mount"]),
         ({"resume_from": "path"}, UserErrorException, ["resume_from"]),
         (
             {"conda_dependencies_file": "a", "conda_dependencies_file_path": "b"},

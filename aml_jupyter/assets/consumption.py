@@ -159,8 +159,26 @@ class DatasetConsumptionConfig(Placeheld):
         """``DatasetConsumptionConfig:<name>``."""
         return f"{INPUT}:{self.name}"
 
+    def to_json(self) -> dict[str, Any]:
+        """The entry of ``data`` in a stored run definition."""
+        # Asked for its id, a dataset that nobody has saved would be saved.
+        record = getattr(self.chosen, "_record", None) or getattr(self.chosen, "definition", None)
+        which = {key: getattr(record, key, None) for key in ("id", "name", "version")}
+        return {
+            "dataLocation": {"dataset": which, "dataPath": None},
+            "mechanism": self.mode.capitalize(),
+            "environmentVariableName": self.name,
+            "pathOnCompute": self.path_on_compute,
+            "overwrite": False,
+        }
+
+    @property
+    def chosen(self) -> Any:
+        """The dataset; of a parameter of a pipeline the one that it has by itself."""
+        return getattr(self.dataset, "default_value", self.dataset)
+
     def _check(self) -> None:
-        dataset = getattr(self.dataset, "default_value", self.dataset)  # of a pipeline's parameter
+        dataset = self.chosen
         if self.mode == HDFS:
             raise _of_synapse("as_hdfs()", "as_mount() or as_download()")
         if self.mode not in (DIRECT, MOUNT, DOWNLOAD):
@@ -184,7 +202,9 @@ class DatasetConsumptionConfig(Placeheld):
 
     def __repr__(self) -> str:
         more = "" if self.path_on_compute is None else f", {self.path_on_compute!r}"
-        return f"DatasetConsumptionConfig({self.name!r}, {self.dataset!r}, {self.mode!r}{more})"
+        of = getattr(self.chosen, "name", None)
+        shown = f"<{type(self.chosen).__name__}{f' {of}' if of else ''}>"
+        return f"DatasetConsumptionConfig({self.name!r}, {shown}, {self.mode!r}{more})"
 
 
 class OutputDatasetConfig(Placeheld):
@@ -250,6 +270,22 @@ class OutputDatasetConfig(Placeheld):
     def placeholder(self) -> str:
         """``DatasetOutputConfig:<name>``."""
         return f"{OUTPUT}:{self.name}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of ``outputData`` in a stored run definition."""
+        where = {"datastoreName": self.datastore, "relativePath": self.path}
+        is_upload = self.mode == UPLOAD
+        upload = {"overwrite": self.overwrite, "sourceGlobs": {"globPatterns": self.source_globs}}
+        return {
+            "outputLocation": {"dataset": None, "dataPath": where},
+            "mechanism": self.mode.capitalize(),
+            "additionalOptions": {
+                "pathOnCompute": self.source,
+                "registrationOptions": self.registration or None,
+                "uploadOptions": upload if is_upload else None,
+            },
+            "environmentVariableName": self.name,
+        }
 
     def _but(self: Output, **changes: Any) -> Output:
         changed: Output = self.__deepcopy__({})

@@ -140,6 +140,9 @@ class Backend(ABC):
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
     settings: ClassVar[Mapping[str, Setting]] = {}
+    HERE: ClassVar[str] = "here"
+    BOUND: ClassVar[str] = "bound"
+    COPIED: ClassVar[str] = "copied"
     starts_at_once: ClassVar[bool] = False
     """Whether all questions take milliseconds; else the runner waits for them on threads.
 
@@ -172,6 +175,14 @@ class Backend(ABC):
     @abstractmethod
     def read(self, handle: Handle, path: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
         """Bytes of a file of the run, from ``offset``; empty when there are none (yet)."""
+
+    def reach(self, job: Job) -> str:
+        """Which files the job will see: all that are HERE, those that are BOUND, or COPIED ones.
+
+        The latter two see the places that ``data.json`` names; the last gets the run's folder and
+        these places as they are when it starts, and only the folder comes back.
+        """
+        return self.HERE
 
     def starts_slowly(self, job: Job) -> bool:
         """Whether submit may take more than milliseconds for this job.
@@ -228,6 +239,16 @@ def expand(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str
     return [_VARIABLE.sub(value, argument) for argument in arguments]
 
 
+def data_of(job: Job) -> dict[str, Any]:
+    """What was laid out for the job: ``variables`` (its data by name) and ``places``.
+
+    Each place says that what is at ``source`` here is at ``target`` for the job, and whether it is
+    ``read_only`` there.
+    """
+    found = layout.read_json(str(job.folder / layout.DATA)) if job.spec.data else None
+    return found or {"variables": {}, "places": []}
+
+
 def run_variables(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment variables that v1 promises to every run, and ours.
 
@@ -239,6 +260,7 @@ def run_variables(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
     return {
         **mlflow_variables(str(job.folder), request.id, request.experiment, theirs),
         **dict(job.spec.environment_variables),
+        **data_of(job)["variables"],
         layout.FOLDER_VARIABLE: str(job.folder),
         "AZUREML_RUN_ID": request.id,
         "AZUREML_RUN_TOKEN": "local",

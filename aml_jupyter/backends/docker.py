@@ -33,7 +33,7 @@ from ..home import home
 from ..job import events, layout
 from ..job.beneath import open_plain
 from ..job.process import boot_id
-from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe
+from .base import Backend, Capabilities, Handle, Job, JobStatus, Plan, Probe, data_of
 from .docker_arguments import ARGUMENTS, gpus_in, read_settings
 from .docker_ends import (
     began,
@@ -94,6 +94,11 @@ class DockerBackend(Backend):
     def gpus_in(self, options: Mapping[str, object]) -> int | None:
         """What ``--gpus`` among v1's Docker arguments says."""
         return gpus_in(options)
+
+    def reach(self, job: Job) -> str:
+        """What is bound into the container, or copied where the engine is elsewhere."""
+        address = find_address(read_settings(job.spec.options), job.environment)
+        return self.BOUND if address.is_local else self.COPIED
 
     def plan(self, job: Job) -> ContainerPlan:
         """What the engine would be told; it is not asked."""
@@ -365,10 +370,13 @@ def _hand_over_files(plan: ContainerPlan, record: Record, user: str) -> None:
     """Let the job find its files where it runs, and let them be its own."""
     uid, gid = map(int, user.split(":"))
     if not plan.address.is_local:
-        _files_of(record).put(plan.job.bundle, (uid, gid))
+        places = data_of(plan.job)["places"]
+        _files_of(record).put(plan.job.bundle, (uid, gid), places)
     elif os.getuid() == 0 and uid != 0:
         os.chown(plan.job.folder, uid, gid)
         for place, folders, files in os.walk(plan.job.folder):
+            if layout.MOUNTS in folders:
+                folders.remove(layout.MOUNTS)  # links, to what stays whose it is
             for name in (*folders, *files):
                 os.chown(os.path.join(place, name), uid, gid, follow_symlinks=False)
 

@@ -19,7 +19,7 @@ from ..home import home
 from ..job import layout
 from ..job.launch import CONTAINED, KEPT, REMOTE, SEVERAL
 from ..spec.words import HIDDEN, looks_secret
-from .base import Job, Plan, expand, run_variables
+from .base import Job, Plan, data_of, expand, run_variables
 from .docker_arguments import read_settings
 from .docker_options import refuse_source
 
@@ -27,6 +27,7 @@ RUN, FOLDER, HOME, KEEP = "aml.run", "aml.folder", "aml.home", "aml.keep"
 """Labels that containers are found again by."""
 
 _VERSION = "aml.version"
+_WORKSPACE, _OF_WORKSPACE = "workspace.json", ("datastores", "datasets", "models")
 _SHARED_MEMORY = 2 << 30  # v1's shm_size
 _LOG_OF_THE_ENGINE = {"Type": "json-file", "Config": {"max-size": "1m"}}
 _CERTIFICATES = "/etc/aml/ca-certificates.crt"
@@ -326,12 +327,29 @@ def _mounts(job: Job, options: Mapping[str, Any], address: Address) -> Iterator[
     if address.is_local:
         yield _mount("bind", str(job.folder), str(job.folder), False)
         yield _mount("bind", str(job.bundle), str(job.bundle), True)
+        yield from _data(job)
     certificates = options.get("ca_certificates")
     if certificates and address.is_local:
         yield _mount("bind", certificates, _CERTIFICATES, True)
     for each in options.get("mounts", ()):
         _check(each, job.folder, address)
         yield _mount(each["type"], each["source"], each["target"], each["read_only"])
+
+
+def _data(job: Job) -> Iterator[dict[str, object]]:
+    """What the job asks of its workspace from inside, and the data that were laid out for it.
+
+    A place within another has the last word: an input in a datastore can only be read.
+    """
+    root = job.folder.parent.parent
+    mark = root / _WORKSPACE
+    if mark.exists():
+        yield _mount("bind", str(mark), str(mark), True)
+    for name in _OF_WORKSPACE:
+        if (root / name).is_dir():
+            yield _mount("bind", str(root / name), str(root / name), False)
+    for each in data_of(job)["places"]:
+        yield _mount("bind", each["source"], each["target"], each["read_only"])
 
 
 def _mount(kind: str, source: str, target: str, read_only: bool) -> dict[str, object]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from ..errors import ExperimentExecutionException
+from ..errors import ExperimentExecutionException, UserErrorException
 from ..job import layout
 from ..job.beneath import open_plain
 from ..job.launch import CONTAINED
@@ -73,6 +73,7 @@ class LocalBackend(Backend):
     def submit(self, plan: Plan) -> Handle:
         """Start the launcher; if the run is claimed already, the new one leaves at once."""
         folder = str(plan.job.folder)
+        _link_places(plan.job)
         launcher = self._warm.launch(plan) if self.starts_slowly(plan.job) else None
         if launcher is not None:
             return {"folder": folder, "launcher": dict(launcher)}
@@ -122,6 +123,12 @@ class LocalBackend(Backend):
         """Bytes of a file below the run's folder."""
         return read_below(str(handle["folder"]), path, offset, limit)
 
+    def release(self, handle: Handle) -> None:
+        """Take away the links to data that were made beyond the run's folder."""
+        for source, target in _places_beyond(str(handle["folder"])):
+            if os.path.islink(target) and os.readlink(target) == source:
+                os.unlink(target)
+
     def processes(self, handles: Sequence[Handle]) -> list[list[int]]:
         """All processes of each job but its launcher."""
         return processes_of_each([(str(handle["folder"]), _launcher(handle)) for handle in handles])
@@ -167,6 +174,29 @@ class LocalBackend(Backend):
         if process is not None and process.poll() is not None and _has_told(folder):
             del self._started[folder]
         return process
+
+
+def _link_places(job: Job) -> None:
+    """Let data be where the job was told: at absolute paths that its user chose."""
+    own = f"{job.folder.parent.parent}/"
+    for source, target in _places_beyond(str(job.folder)) if job.spec.data else ():
+        try:
+            if os.path.islink(target) and os.readlink(target).startswith((source, own)):
+                os.unlink(target)  # of an earlier run, or of this one's start that was cut short
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.symlink(source, target)
+        except OSError as error:
+            raise UserErrorException(
+                f"Data of the run cannot be at {target}: {error.strerror}.",
+                "Choose another path_on_compute, or leave it out.",
+            ) from error
+
+
+def _places_beyond(folder: str) -> list[tuple[str, str]]:
+    """(where data is, where the job is told it is) of data that are not at their own paths."""
+    found = layout.read_json(os.path.join(folder, layout.DATA)) or {}
+    places = [(str(each["source"]), str(each["target"])) for each in found.get("places", ())]
+    return [(source, target) for source, target in places if source != target]
 
 
 def _has_told(folder: str) -> bool:

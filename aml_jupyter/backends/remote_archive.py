@@ -9,7 +9,7 @@ import os
 import posixpath
 import stat
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,39 @@ class Going:
     all others.
     """
 
-    def __init__(self, folder: Path, bundle: Path, user: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        bundle: Path,
+        user: tuple[int, int],
+        places: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self._folder = folder
         self._bundle = bundle
         self._user = user
+        self._places = places
         self.events = _whole_lines(folder / layout.EVENTS)
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._tree(self._bundle, (0, 0))
+        yield from self._data()
         yield from self._run()
         yield from self._job()
         yield bytes(2 * _BLOCK)
+
+    def _data(self) -> Iterator[bytes]:
+        """What is not in the run's folder: data at their own paths, and links to data."""
+        for each in self._places:
+            source, target = Path(each["source"]), Path(each["target"])
+            if source != target:
+                link = tarfile.TarInfo(_absolute(target))
+                link.type, link.linkname = tarfile.SYMTYPE, str(source)
+                yield _header(link)
+            else:
+                yield from self._tree(source, self._user, follows=True)
+        mark = self._folder.parent.parent / "workspace.json"
+        if self._places and mark.exists():
+            yield from self._entry(mark, self._user)
 
     def _job(self) -> Iterator[bytes]:
         """The folder that the launcher writes to; what is in it here is not for the job."""
@@ -60,17 +82,21 @@ class Going:
             if entry.name == layout.EVENTS:
                 yield from self._entry(Path(entry.path), self._user, self.events)
             elif entry.name not in _OF_THIS_SIDE:
-                yield from self._tree(Path(entry.path), self._user)
+                is_data = entry.name == layout.MOUNTS
+                yield from self._tree(Path(entry.path), self._user, follows=is_data)
 
-    def _tree(self, path: Path, user: tuple[int, int]) -> Iterator[bytes]:
-        yield from self._entry(path, user)
-        if path.is_dir() and not path.is_symlink():
+    def _tree(self, path: Path, user: tuple[int, int], follows: bool = False) -> Iterator[bytes]:
+        """All that is below a path; of data also what links lead to."""
+        yield from self._entry(path, user, follows=follows)
+        if path.is_dir() and (follows or not path.is_symlink()):
             for below in sorted(os.listdir(path)):
-                yield from self._tree(path / below, user)
+                yield from self._tree(path / below, user, follows)
 
-    def _entry(self, path: Path, user: tuple[int, int], size: int | None = None) -> Iterator[bytes]:
+    def _entry(
+        self, path: Path, user: tuple[int, int], size: int | None = None, follows: bool = False
+    ) -> Iterator[bytes]:
         try:
-            facts = os.lstat(path)
+            facts = os.stat(path) if follows else os.lstat(path)
             info = tarfile.TarInfo(_absolute(path))
             info.mode, info.mtime = stat.S_IMODE(facts.st_mode), facts.st_mtime
             info.uid, info.gid = user

@@ -27,10 +27,10 @@ import posixpath
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ..engine import Conflict, Engine, NotThere
 from ..errors import AmlError
@@ -62,10 +62,12 @@ class RemoteFiles:
         self._container = container
         self._folder = Path(folder)
 
-    def put(self, bundle: Path, user: tuple[int, int]) -> None:
+    def put(
+        self, bundle: Path, user: tuple[int, int], places: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         """Copy all that the job needs into its container, which must not have started yet."""
         with self._engine.errors("The run's files could not be copied into its container"):
-            files = Going(self._folder, bundle, user)
+            files = Going(self._folder, bundle, user, places)
             # Here and not there, since what is there the job may change.
             layout.write_json_below(str(self._folder), courier.ARRIVED, {"events": files.events})
             self._engine.client.api.put_archive(self._container, "/", files)
@@ -205,7 +207,7 @@ class _Courier:
         if not (self._folder / layout.CLAIM).exists():  # when it came is when the job began
             self._place_notes(notes, (layout.CLAIM,))
         coming = Coming(self._place)
-        for name in _FOLLOWED:
+        for name in (*_FOLLOWED, layout.UPLOADS):
             there = self._take(coming, name)
             if name in _MIRRORED and there:
                 self._remove_all_but(name, there)

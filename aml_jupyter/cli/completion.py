@@ -92,7 +92,7 @@ def _within(name: str, before: Sequence[str], current: str) -> Iterable[str]:
     options = {flag: a for a in parser.actions for flag in a.option_strings}
     option = options.get(before[-1]) if before else None
     if option is not None and option.nargs != 0:
-        return _asked(_VALUES.get(option.dest, _nothing))
+        return _after_name(current, _asked(_VALUES.get(option.dest, _nothing)), option.dest)
     if current.startswith("-"):
         return sorted(parser.flags)
     place = _place_after(parser, before)
@@ -101,6 +101,14 @@ def _within(name: str, before: Sequence[str], current: str) -> Iterable[str]:
     if place.choices is not None:
         return [str(choice) for choice in place.choices if choice != "words"]
     return _asked(_PLACES.get((name, place.dest), _PLACES.get(("", place.dest), _nothing)))
+
+
+def _after_name(current: str, found: list[str], option: str) -> list[str]:
+    """Values of an option that says ``NAME=VALUE``, behind the name that is there."""
+    if option != "data":
+        return found
+    name, is_said, _ = current.partition("=")
+    return [f"{name}={each}" for each in found] if is_said else []
 
 
 def _place_after(parser: Parser, before: Sequence[str]) -> argparse.Action | None:
@@ -173,6 +181,13 @@ def _data() -> Iterable[str]:
     return [*dataset_records.names(root), *stores.stores(root)]
 
 
+def _datasets() -> Iterable[str]:
+    from ..assets.dataset_records import names
+    from .finding import workspace_here
+
+    return names(str(workspace_here().folder.root))
+
+
 def _metrics() -> Iterable[str]:
     from .finding import workspace_here
 
@@ -192,6 +207,7 @@ _VALUES: Mapping[str, Callable[[], Iterable[str]]] = {
     "experiment": _experiments,
     "target": _targets,
     "env": _environments,
+    "data": _datasets,
     "state": _states,
     "by": _metrics,
     "metrics": _metrics,

@@ -118,6 +118,7 @@ class Facts:
         self.cancel_by: str | None = None
         self.handle: dict[str, Any] | None = None
         self.progress: Event | None = None
+        self.outputs: dict[str, Event] = {}
         self.archived = False
 
     @property
@@ -183,6 +184,9 @@ class Facts:
 
     def _on_progress(self, event: Event) -> None:
         self.progress = event
+
+    def _on_output(self, event: Event) -> None:
+        self.outputs[str(event["name"])] = event
 
     def _on_warning(self, event: Event) -> None:
         self.warnings.append({"message": event.get("message", "")})

@@ -11,7 +11,7 @@ from aml_jupyter.errors import (
     WorkspaceException,
 )
 
-from . import events, layout, metrics, states
+from . import data, events, layout, metrics, states
 from .layout import FOLDER_VARIABLE, artifact_name, full_disk
 from .metric_log import MetricLog
 from .offline import _OfflineRun
@@ -180,7 +180,11 @@ class Run(MetricLog):
             details["warnings"] = list(facts.warnings)
         if facts.error:
             details["error"] = facts.error
-        details.update(properties=dict(facts.properties), inputDatasets=[], outputDatasets=[])
+        details.update(
+            properties=dict(facts.properties),
+            inputDatasets=data.input_details(self._folder, request),
+            outputDatasets=data.output_details(self._folder, facts.outputs),
+        )
         if request.get("definition"):
             details["runDefinition"] = request["definition"]
         details["logFiles"] = {
@@ -498,17 +502,14 @@ class _SubmittedRun(_RunInJob):
         print("A run cannot cancel itself from inside; end the script, or cancel it from outside.")
 
     @property
-    def input_datasets(self) -> dict[str, str]:
-        """The paths of mounted or downloaded inputs by name."""
-        pairs = os.environ.get("AZUREML_DATASET_ENVIRONMENT_VARS", "")
-        names = [pair.partition(":")[0] for pair in pairs.split(",") if pair]
-        return {name: os.environ[name] for name in names if name in os.environ}
+    def input_datasets(self) -> dict[str, Any]:
+        """The inputs by name: a path if mounted or downloaded, the dataset in direct mode."""
+        return data.inputs_of(self._folder, self._request)
 
     @property
     def output_datasets(self) -> dict[str, str]:
         """The paths of outputs by name."""
-        names = os.environ.get("AZUREML_DATASET_FILE_OUTPUTS", "").split(",")
-        return {name: os.environ[name] for name in names if name in os.environ}
+        return data.outputs_of(self._request)
 
 
 def _in_workspace(folder: str) -> Any:

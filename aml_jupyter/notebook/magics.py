@@ -397,6 +397,10 @@ class AmlMagics(Magics):
         elif source == "environments":
             yield from _workspace().environments
             yield from self._look_up("paths")
+        elif source == "data":
+            from ..assets.dataset_records import names
+
+            yield from names(str(_workspace().folder.root))
         elif source == "experiments":
             yield from _workspace().experiments
         elif source == "runs":

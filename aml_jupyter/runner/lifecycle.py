@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -29,13 +28,15 @@ from ..job.process import boot_id
 from ..spec import RunRequest
 from ..store import snapshots
 from .board import BoardRun
+from .data import remove_inputs
+from .delivering import Delivering
 from .ends import build_failure, explain, failure
 from .event_logs import EventLogs
 from .leases import Lease, Wish
 from .preparing import Preparation
 from .queue import Entry
 from .starting import Beside, Submitting, note_environment
-from .working_folder import LayingOut, gather, objects_of, trim
+from .working_folder import LayingOut, gather, objects_of, remove, trim
 
 GRACE = 10.0
 """Seconds between asking a job to end and ending it; ``AML_CANCEL_GRACE`` is for other habits."""
@@ -50,7 +51,8 @@ _ASK_ENGINE_EVERY = 1.0
 _ANY_PYTHON = ("python", PYTHON_IN_IMAGE)
 _RETRY = (0.5, 5.0)
 _TIME_LIMIT = "max_run_duration_seconds"
-_INLINE_FILES, _INLINE_BYTES = 300, 20_000_000
+_INLINE_FILES, _INLINE_BYTES, _INLINE_SECONDS = 300, 20_000_000, 0.05
+_LAYING_OUT_LOOKS = 0.2
 # What an ended job wrote for TensorBoard is taken in so long at a time, and in all.
 _EVENTS_AT_ONCE, _EVENTS_PATIENCE = 0.02, 30.0
 
@@ -79,6 +81,8 @@ class ActiveRun:
         self._away_since: float | None = None
         self._laying_out: LayingOut | None = None
         self._submitting: Submitting | None = None
+        self._delivering: Delivering | None = None
+        self._end_of_job: JobStatus | None = None
         self._told: set[str] = set()
         self._asked_to_end: float | None = None
         self._must_end_since: float | None = None
@@ -180,6 +184,8 @@ class ActiveRun:
             return 0.05
         if self._submitting is not None or self._canceling is not None or self.is_leaving:
             return 0.02
+        if self._delivering is not None:
+            return 0.02
         if self._preparation is not None:
             return 0.2
         if self.is_starting:
@@ -224,6 +230,9 @@ class ActiveRun:
             self._go_on_leaving(self._releasing)
             return
         facts = self._read()
+        if self._delivering is not None:
+            self._go_on_delivering(self._delivering)
+            return
         if facts.has_ended and self._handle is None:
             self._leave()
         elif self._end is not None:
@@ -379,31 +388,35 @@ class ActiveRun:
         self.entry.keep_lease(lease.to_json())
         self._say("lease", **lease.to_json())
         self._say("state", state=states.PREPARING)
-        self._laying_out = LayingOut(job)
+        work = self._laying_out = LayingOut(job, self.backend)
         source = job.request.source
         small = int(str(source.get("files") or 0)) <= _INLINE_FILES
-        if small and int(str(source.get("bytes") or 0)) <= _INLINE_BYTES:
-            self._laying_out.run()
-            self._go_on_laying_out()
+        if small and int(str(source.get("bytes") or 0)) <= _INLINE_BYTES and not job.spec.data:
+            work.run()
         else:
-            self._laying_out.start()
+            work.start()
+            work.join(_INLINE_SECONDS)
+        self._go_on_laying_out()
 
     def _go_on_laying_out(self) -> None:
         work = self._laying_out
         assert work is not None
         if work.progress is not None and not work.finished:
-            done, total = work.progress
+            what, done, total = work.progress
             work.progress = None
-            text = f"laying out {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+            of = f" of {total / 1e6:.0f}" if total else ""
+            text = f"{what}: {done / 1e6:.0f}{of} MB"
             self._say("progress", stage=states.PREPARING, done=done, total=total, text=text)
         if not work.finished:
-            self._not_before = time.monotonic() + 0.2
+            self._not_before = time.monotonic() + _LAYING_OUT_LOOKS
             return
         self._laying_out = None
+        for note in work.notes:
+            self._say("warning", message=note)
         if work.error is None:
             self._start()
             return
-        shutil.rmtree(self._job().work, ignore_errors=True)
+        remove(self._job())
         self._finish(states.FAILED, failure("PreparationFailed", str(work.error)))
 
     def _start(self) -> None:
@@ -555,7 +568,7 @@ class ActiveRun:
         assert facts is not None
         if facts.started is None and status.since is not None:
             self._say("state", state=states.RUNNING, since=status.since)
-        if not facts.has_ended:
+        if not facts.has_ended and _stage(facts) != states.FINALIZING:
             self._say("state", state=states.FINALIZING)
         if self.backend.starts_at_once:
             self._end_leftovers()
@@ -565,13 +578,45 @@ class ActiveRun:
         self._go_on_concluding(status)
 
     def _go_on_concluding(self, status: JobStatus) -> None:
-        """End the run once all that its job wrote for TensorBoard is taken in."""
+        """Go on once all that its job wrote for TensorBoard is taken in."""
         facts = self._facts
         assert facts is not None
         if not self._has_taken_in_events():
             return
         self._end = None
-        if facts.cancel_requested:
+        if self._job().spec.data:
+            completed = status.code == 0 and not facts.cancel_requested
+            self._end_of_job = status
+            self._delivering = Delivering(self._job(), self.backend, completed)
+            self._delivering.join(_INLINE_SECONDS)
+            self._go_on_delivering(self._delivering)
+        else:
+            self._finish_as(status)
+
+    def _go_on_delivering(self, work: Delivering) -> None:
+        """End the run once all that it left for others is in its place."""
+        status, facts = self._end_of_job, self._facts
+        assert status is not None
+        assert facts is not None
+        if not work.finished:
+            return
+        self._delivering = None
+        if isinstance(work.error, OSError):
+            raise work.error
+        for output in work.outputs:
+            self._say("output", **output)
+        if work.error is None:
+            self._finish_as(status)
+        elif status.code == 0 and not facts.cancel_requested:
+            self._finish(states.FAILED, failure("UserError", str(work.error)))
+        else:
+            self._say("warning", message=str(work.error))
+            self._finish_as(status)
+
+    def _finish_as(self, status: JobStatus) -> None:
+        """End the run as its job has ended."""
+        assert self._facts is not None
+        if self._facts.cancel_requested:
             self._finish_canceled()
         elif status.code == 0:
             self._finish(states.COMPLETED)
@@ -621,6 +666,7 @@ class ActiveRun:
             snapshots.remove_unchanged(spec.snapshot, objects_of(self._job()), self._job().work)
         if self.job is not None:
             gather(self.job)
+            remove_inputs(self.job)
         self._say("state", state=state, **({"error": error} if error else {}))
         self._leave()
 

@@ -6,24 +6,28 @@ import errno
 import os
 import shutil
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..backends import Job
+from ..backends import Backend, Job
 from ..errors import AmlError
 from ..job import layout, metrics
 from ..job.beneath import IN_THE_WAY, open_plain
 from ..store import snapshots
 from ..store.objects import Objects
+from .data import lay_out_data, remove_data
 
 
 class LayingOut(threading.Thread):
-    """Lays a snapshot out as the working directory, beside whatever else the runner does."""
+    """Lays out the working directory and the data, beside whatever else the runner does."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, backend: Backend) -> None:
         super().__init__(daemon=True)
         self.job = job
-        self.progress: tuple[int, int] | None = None
+        self.progress: tuple[str, int, int] | None = None
+        self.notes: list[str] = []
+        self._backend = backend
         self.error: BaseException | None = None
         self.finished = False
         self.abandoned = False
@@ -31,17 +35,20 @@ class LayingOut(threading.Thread):
     def run(self) -> None:
         """Lay it out; ``error`` says what went wrong, ``finished`` that it is over."""
         try:
-            lay_out(self.job, self._note)
+            lay_out(self.job, partial(self._note, "laying out"))
+            self.notes = lay_out_data(self.job, self._backend, self._note)
         except OSError as error:
             self.error = layout.full_disk(error, str(self.job.work))
         except Exception as error:  # noqa: BLE001 - a thread ends here, and must say how
             self.error = error
         if self.abandoned:
-            shutil.rmtree(self.job.work, ignore_errors=True)
+            remove(self.job)
         self.finished = True
 
-    def _note(self, done: int, total: int) -> None:
-        self.progress = (done, total)
+    def _note(self, what: str, done: int, total: int) -> None:
+        """Take notice of what is done; a run that was canceled meanwhile goes no further."""
+        if what:
+            self.progress = (what, done, total)
         if self.abandoned:
             raise AmlError("The run was canceled.")
 
@@ -57,6 +64,12 @@ def lay_out(job: Job, progress: Any = None) -> None:
         _lead_out(work, name)
     if job.spec.snapshot:
         snapshots.lay_out(job.spec.snapshot, objects_of(job), work, progress)
+
+
+def remove(job: Job) -> None:
+    """Take away what was laid out for a job that did not start."""
+    shutil.rmtree(job.work, ignore_errors=True)
+    remove_data(job)
 
 
 def _lead_out(work: Path, name: str) -> None:

@@ -17,6 +17,7 @@ from .configurations import (
     SparkConfiguration,
     TensorflowConfiguration,
 )
+from .data import DataInput, DataOutput, DataPointer, JobData, reference_variable
 from .distribution import Gloo, Mpi, Nccl, ParameterServer
 from .docker_context import DockerBuildContext
 from .environment import DEFAULT_ENVIRONMENT_NAME, Environment, process_variables
@@ -65,6 +66,9 @@ __all__ = [
     "Chainer",
     "CondaDependencies",
     "ContainerRegistry",
+    "DataInput",
+    "DataOutput",
+    "DataPointer",
     "DataReferenceConfiguration",
     "DatabricksSection",
     "DockerBuildContext",
@@ -77,6 +81,7 @@ __all__ = [
     "Gloo",
     "HdiConfiguration",
     "HistoryConfiguration",
+    "JobData",
     "JobSpec",
     "KubernetesComputeConfiguration",
     "MMLBaseEstimator",
@@ -108,4 +113,5 @@ __all__ = [
     "command_line",
     "framework_packages",
     "process_variables",
+    "reference_variable",
 ]

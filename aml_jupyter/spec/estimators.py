@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from aml_jupyter.errors import TrainingException
 
 from .conda import CondaDependencies
+from .data_arguments import inputs_of
 from .distribution import Configuration, ParameterServer, distribution
 from .environment import Environment
 from .estimator_packages import Surroundings
@@ -65,7 +66,6 @@ class MMLBaseEstimator:
         **surroundings: Any,
     ) -> None:
         name = type(self).__name__
-        refuse_inputs(name, inputs)
         spread = distribution(
             name, node_count, process_count_per_node, distributed_backend, distributed_training
         )
@@ -80,6 +80,7 @@ class MMLBaseEstimator:
             resume_from=resume_from,
             max_run_duration_seconds=max_run_duration_seconds or MAX_DURATION_SECONDS_DEFAULT,
         )
+        inputs_of(self.run_config, inputs, name)
         self.run_config.amlcompute.vm_size = vm_size
         self.run_config.amlcompute.vm_priority = vm_priority
         self.run_config.source_directory_data_store = source_directory_data_store
@@ -295,15 +296,6 @@ def _target(name: str, target: object, vm_size: str | None, spread: Configuratio
             "Take a pool for it: AmlCompute.provisioning_configuration(max_nodes=…).",
         )
     return _OF_ITS_OWN if target is None else target
-
-
-def refuse_inputs(name: str, inputs: Sequence[object] | None) -> None:
-    """Raise for datasets, which v1 mounts where a job runs."""
-    if inputs:
-        raise TrainingException(
-            f"{name} got inputs, which are not mounted here.",
-            "Pass the folders as script_params, such as {'--data': '/path/to/data'}.",
-        )
 
 
 def _arguments(script_params: Parameters) -> list[Argument]:

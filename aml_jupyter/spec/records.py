@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from aml_jupyter.errors import ServiceException
 
+from .data import JobData
 from .notebook import NotebookSpec
 from .processes import Processes
 from .resources import Resources
@@ -46,6 +47,7 @@ class JobSpec:
     options: Mapping[str, object] = field(default_factory=dict)
     notebook: NotebookSpec | None = None
     processes: Processes | None = None
+    data: JobData = field(default_factory=JobData)
 
     @property
     def kind(self) -> str:
@@ -78,6 +80,7 @@ class JobSpec:
             "options": dict(self.options),
             **({} if self.notebook is None else {"notebook": self.notebook.to_json()}),
             **({} if self.processes is None else {"processes": self.processes.to_json()}),
+            **({"data": self.data.to_json()} if self.data else {}),
         }
 
     @classmethod
@@ -101,6 +104,7 @@ class JobSpec:
             options=_mapping(record, "options"),
             notebook=NotebookSpec.from_json(record.get("notebook")),
             processes=Processes.from_json(record.get("processes")),
+            data=JobData.from_json(record.get("data")),
         )
 
 

@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
+from aml_jupyter.assets.consumption import Consumable, Placeheld
+from aml_jupyter.assets.reference import DataReference
 from aml_jupyter.errors import RunConfigurationException, UserErrorException
 
 from .conda import DEFAULT_FILE_NAME, CondaDependencies
@@ -26,7 +28,7 @@ from .configurations import (
     TensorflowConfiguration,
 )
 from .environment import DEFAULT_ENVIRONMENT_NAME, Environment
-from .fields import Section, as_mapping, dump_yaml, keys, read_yaml, shown
+from .fields import Section, as_mapping, dump_yaml, keys, plain, read_yaml, shown
 
 FRAMEWORKS = ("Python", "PySpark", "TensorFlow", "PyTorch", "CNTK")
 COMMUNICATORS = ("None", "ParameterServer", "OpenMpi", "IntelMpi", "Gloo", "Nccl")
@@ -36,7 +38,7 @@ _LEGACY_FOLDER = "aml_config"
 _SUFFIX = ".runconfig"
 _ENVIRONMENT_FILE = "environment.yml"
 
-Argument = str | int | float | os.PathLike[str]
+Argument = str | int | float | os.PathLike[str] | Placeheld | DataReference
 
 
 class RunConfiguration(Section):
@@ -264,7 +266,9 @@ class RunConfiguration(Section):
 
     def to_json(self) -> dict[str, object]:
         """The fields under the keys of a ``.runconfig`` file."""
-        return {**super().to_json(), "command": command_line(self.command)}
+        arguments = [str(each) if _is_data(each) else plain(each) for each in self.arguments]
+        command = command_line(self.command)
+        return {**super().to_json(), "arguments": arguments, "command": command}
 
     def _take(self, field: str, value: object, where: str) -> None:
         if field == "environment" and value is not None:
@@ -307,7 +311,10 @@ def argument_list(arguments: Sequence[Argument] | str | None) -> list[Argument]:
 
 
 def argument_strings(arguments: Iterable[object]) -> list[str]:
-    """Each argument as the text that the script will find in ``sys.argv``."""
+    """Each argument as the text that the script will find in ``sys.argv``.
+
+    Data are stood for by v1's placeholders, since where they are is known only in the run.
+    """
     return [_argument_string(at, argument) for at, argument in enumerate(arguments)]
 
 
@@ -339,18 +346,35 @@ def environment_or_default(environment: object) -> Environment:
     )
 
 
+def _is_data(argument: object) -> bool:
+    return isinstance(argument, (Placeheld, DataReference))
+
+
 def _argument_string(at: int, argument: object) -> str:
     if isinstance(argument, os.PathLike):
         return str(os.fspath(argument))
-    if isinstance(argument, (str, numbers.Number)):
+    if isinstance(argument, (str, numbers.Number)) or _is_data(argument):
         text = str(argument)
         if "\0" not in text:
             return text
-    advice = "Each one is a text, a number or a path."
+    if isinstance(argument, Consumable):
+        raise _bare_dataset(at, argument)
+    advice = "Each one is a text, a number, a path or data."
     if isinstance(argument, (list, tuple)):
         advice = "Add its members one by one: ['--layers', 64, 32], not ['--layers', [64, 32]]."
     raise UserErrorException(
         f"Argument {at} cannot be {argument!r} ({type(argument).__name__}).", advice
+    )
+
+
+def _bare_dataset(at: int, dataset: Consumable) -> UserErrorException:
+    """A dataset alone does not say how a run is to get at it."""
+    ways = "as_named_input('name')"
+    if len(dataset._modes) > 1:
+        ways = f"as_mount(), as_download() or {ways}"
+    return UserErrorException(
+        f"Argument {at} is a {type(dataset).__name__}, which does not say how the run gets at it.",
+        f"Pass dataset.{ways}.",
     )
 
 

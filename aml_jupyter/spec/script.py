@@ -17,6 +17,7 @@ from .configurations import (
     PyTorchConfiguration,
     TensorflowConfiguration,
 )
+from .data_arguments import note_data, resuming
 from .environment import Environment
 from .notebook import NotebookSpec
 from .runconfig import (
@@ -69,7 +70,7 @@ class ScriptRunConfig:
         self.command = _command(command)
         self.arguments = arguments
         _refuse_both(self.script, self._arguments, self.command)
-        _refuse_resuming(resume_from)
+        self.resume_from = _checked_path(resume_from)
         if run_config is not None:
             self.run_config = _given(
                 run_config,
@@ -99,16 +100,22 @@ class ScriptRunConfig:
     def effective(self) -> RunConfiguration:
         """A copy of ``run_config`` with the script, arguments and command that will be started.
 
-        The command in it is one text, empty when there is none.
+        The command in it is one text, empty when there is none; data that arguments or the
+        command name are in ``data``, ``output_data`` and ``data_references`` besides.
         """
         config = copy.deepcopy(self.run_config)
-        config.command = command_line(self.command or config.command)
+        command = self.command or config.command
+        config.command = command_line(command)
         if self.command:
             config.script, config.arguments = None, []
         elif self.script is not None:
             config.script, config.command = self._script_in_source(), ""
         if self._arguments is not None:
             config.arguments = list(self._arguments)
+        if self.resume_from is not None:
+            config.arguments = [*config.arguments, *resuming(self.resume_from)]
+        words = command if config.command else config.arguments
+        note_data(config, () if isinstance(words, str) else words)
         return config
 
     def check(self) -> None:
@@ -175,12 +182,10 @@ def _refuse_both(script: object, arguments: object, command: object) -> None:
         )
 
 
-def _refuse_resuming(resume_from: object) -> None:
-    if resume_from is not None:
-        raise UserErrorException(
-            f"resume_from cannot be {resume_from!r}: former outputs are not mounted here.",
-            "Pass the folder in arguments instead, such as ['--resume-from', path].",
-        )
+def _checked_path(resume_from: object) -> object:
+    if resume_from is None or hasattr(resume_from, "create_data_reference"):
+        return resume_from
+    raise _wrong("resume_from", resume_from, "a DataPath, such as DataPath(datastore, 'folder')")
 
 
 def _unless_default(seconds: float | None) -> float | None:

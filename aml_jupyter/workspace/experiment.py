@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import os
 import socket
@@ -14,7 +15,7 @@ from ..errors import UserErrorException
 from ..job import layout
 from ..job.run import interactive_request, start_interactive, text_values
 from ..spec import MMLBaseEstimator, NotebookSpec, Resources, ScriptRunConfig, Source
-from ..spec.estimators import refuse_inputs
+from ..spec.data_arguments import inputs_of
 from ..store import Query, snapshots
 from ..store.objects import Objects
 from . import submission
@@ -88,8 +89,8 @@ class Experiment:
         Everything that can be wrong with the request is said here, before anything is queued.
         ``resources`` are what it waits for; ``options`` are settings of its target that hold for
         this run only. ``script_params`` take the place of those of an estimator; ``inputs`` are
-        refused as there, and the other names of v1 change nothing. ``notebook`` says how a script
-        that is a notebook is executed, and with which parameters.
+        data that the run has besides, and the other names of v1 change nothing. ``notebook`` says
+        how a script that is a notebook is executed, and with which parameters.
         """
         return self._submit(
             config,
@@ -112,13 +113,16 @@ class Experiment:
         **details: Any,
     ) -> submission.Submission:
         """What :meth:`submit` would do, checked but not done; print it."""
-        refuse_inputs(type(config).__name__, details.pop("inputs", None))
+        inputs, given = details.pop("inputs", None), config
         # Where v1 kept the source until a node fetched it.
         details.pop("source_directory_data_store", None)
         script_params = details.pop("script_params", None)
         if isinstance(config, MMLBaseEstimator):
             details["liked_gpus"] = config.resources.gpus
         config = _script_run_config(config, script_params)
+        if inputs:
+            config = copy.deepcopy(config)
+            inputs_of(config.run_config, inputs, type(given).__name__)
         return submission.plan(self._workspace.folder, self.name, config, tags, **details)
 
     def _submit(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AmlError
-from ..spec import JobSpec, RunRequest
+from ..spec import DataInput, JobSpec, RunRequest
 from ..spec.fields import dump_yaml
 from ..spec.words import HIDDEN, looks_secret
 from ..store import Objects
@@ -46,6 +46,7 @@ def facts_of(run: Run) -> dict[str, Any]:
     request = RunRequest.from_json(run._request)
     sections: dict[str, Mapping[str, object]] = {
         "Parameters": parameters_of(run),
+        "Data": _data(run, request),
         "Source": _source(request),
         "Environment": _environment(request),
         "Git": _git(request),
@@ -78,7 +79,9 @@ def parameters_in(request: RunRequest) -> dict[str, str]:
     found: dict[str, str] = {}
     if request.job is not None and request.job.notebook is not None:
         found = {name: str(value) for name, value in request.job.notebook.parameters.items()}
+    named = _named_data(request.job)
     for name, value in _arguments(request.job):
+        value = named.get(value, value)
         found[name] = f"{found[name]} {value}" if name in found else value
     for variable in captured_in(request):
         name, known = str(variable["name"]), variable.get("value")
@@ -162,7 +165,38 @@ def _named(words: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield f"arg {place}", word
 
 
+def _named_data(job: JobSpec | None) -> dict[str, str]:
+    """What people call an input or an output, by the variable that stands for it."""
+    if job is None:
+        return {}
+    inputs = {f"${each.variable}": _dataset(each) for each in job.data.inputs}
+    return {**inputs, **{f"${each.variable}": each.name for each in job.data.outputs}}
+
+
 # Sections -------------------------------------------------------------------------------------
+
+
+def _data(run: Run, request: RunRequest) -> dict[str, object]:
+    """Where the run's data came from, and what became of what it wrote."""
+    if request.job is None:
+        return {}
+    data, made = request.job.data, run._read().outputs
+    found: dict[str, object] = {
+        each.name: f"{_dataset(each)} ({each.mode})" for each in data.inputs
+    }
+    for output in data.outputs:
+        where = f"{output.datastore}/{output.destination(request.id)}"
+        became = made.get(output.name, {})
+        named = f", {became['dataset']}:{became['version']}" if became.get("dataset") else ""
+        found[f"{output.name} (output)"] = f"{where}{named}"
+    for each in data.references:
+        found[each.variable] = f"{each.datastore}/{each.path} ({each.mode})"
+    return found
+
+
+def _dataset(each: DataInput) -> str:
+    """A dataset as people name it; by its id if nobody gave it a name."""
+    return f"{each.dataset}:{each.version}" if each.dataset else f"dataset {each.id[:8]}"
 
 
 def _source(request: RunRequest) -> dict[str, object]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from ..assets.reference import DataPath
     from ..spec import Environment, ScriptRunConfig
     from ..store import LogTail, Objects, Query, RunSummary
     from .compute_target import ComputeTarget
@@ -245,6 +246,15 @@ class Run(OfWorkspace, job_run.Run):
         place = experiment.workspace.folder
         again = submission.submit_again(place, request, tags, display_name, locked)
         return open_in(experiment, again)
+
+    def _get_outputs_datapath(self) -> DataPath:
+        """Where the run's outputs are, as v1's samples ask for it to resume from them."""
+        from ..assets.datastore import Datastore
+        from ..assets.reference import DataPath
+        from ..assets.stores import ARTIFACTS
+
+        artifacts = Datastore(self._experiment.workspace, ARTIFACTS)
+        return DataPath(artifacts, f"ExperimentRun/dcid.{self.id}/{layout.OUTPUTS}")
 
     # Source
 

@@ -14,6 +14,7 @@ from ..errors import UserErrorException
 from ..spec import ALL_GPUS, DockerConfiguration, Environment, Resources
 from ..spec.words import parse_bytes
 from .command_table import Option
+from .data_option import DataAsked, data_asked
 
 if TYPE_CHECKING:
     from ..spec import ScriptRunConfig
@@ -81,7 +82,17 @@ CPUS = Option("--cpus", "N", "wait until N processors are not promised to others
 MEM = Option("--mem", "SIZE", "wait until so much memory is not promised, such as 16G", parse_bytes)
 PRIORITY = Option("--priority", "N", "higher goes first; 0 if not said", priority)
 
-OPTIONS = (TARGET, ENV, DOCKER, DOCKER_ARG, KEEP, GPUS, GPU_MEM, CPUS, MEM, PRIORITY)
+DATA = Option(
+    "--data",
+    "NAME=DATASET",
+    "an input called NAME, whose path is in $NAME: a dataset[:version], a path or an address; "
+    "with @mount (usual), @download or @direct behind it; may be repeated",
+    data_asked,
+    many=True,
+    source="data",
+)
+
+OPTIONS = (TARGET, ENV, DATA, DOCKER, DOCKER_ARG, KEEP, GPUS, GPU_MEM, CPUS, MEM, PRIORITY)
 """The options that `%%aml_run`, `%aml_run` and `aml run` have in common."""
 
 
@@ -99,6 +110,7 @@ class RunOptions:
     keep: bool = False
     priority: int | None = None
     resources: Resources | None = None
+    data: tuple[DataAsked, ...] = ()
 
     @classmethod
     def of(cls, values: Mapping[str, object], environment: Environment | None) -> RunOptions:
@@ -114,6 +126,7 @@ class RunOptions:
             keep=bool(values.get("keep")),
             priority=first if isinstance(first, int) else None,
             resources=_resources(values),
+            data=tuple(each for each in _list(values, "data") if isinstance(each, DataAsked)),
         )
 
     @property
@@ -140,7 +153,13 @@ class RunOptions:
         return {"keep": True} if self.keep else None
 
     def apply(self, config: ScriptRunConfig) -> None:
-        """Put into the configuration what belongs there: container and priority."""
+        """Put into the configuration what belongs there: container, priority and data."""
+        for each in self.data:
+            if each.name in config.run_config.data:
+                raise UserErrorException(
+                    f"--data names the input {each.name} twice.", "Give each its own name."
+                )
+            config.run_config.data[each.name] = each
         if self.docker or self.keep or self.docker_arguments:
             config.run_config.docker = DockerConfiguration(True, arguments=self.docker_arguments)
         if self.priority is not None:
@@ -162,6 +181,11 @@ def _resources(values: Mapping[str, object]) -> Resources | None:
         int(_number(values.get("mem"))),
     )
     return None if asked == Resources() else asked
+
+
+def _list(values: Mapping[str, object], key: str) -> list[object]:
+    found = values.get(key)
+    return list(found) if isinstance(found, (list, tuple)) else []
 
 
 def _number(value: object) -> float:

@@ -35,6 +35,7 @@ from ..spec import (
     FAMILY_TYPE,
     MAX_DURATION_SECONDS_DEFAULT,
     Family,
+    JobData,
     JobSpec,
     NotebookSpec,
     Processes,
@@ -55,6 +56,7 @@ from ..store.progress import Progress, shown_progress
 from ..store.source import look_through
 from .facts import GIT_DIFF
 from .placing import Place, place
+from .run_data import command_with_variables, job_data, save_inputs, with_variables
 
 RUN_TYPE = "azureml.scriptrun"
 RERUN_OF = "aml.rerun_of"
@@ -169,7 +171,9 @@ def plan(
     environment = resolve(
         effective.environment, container=where.is_container, options=where.options
     )
-    job = replace(_job(effective, environment, where, notebook), processes=processes)
+    data = job_data(effective, str(folder.root))
+    job = _job(effective, environment, where, notebook, data)
+    job = replace(job, processes=processes)
     source = source or Source(os.path.abspath(script.source_directory), {}, {"kind": "folder"})
     return Submission(
         folder,
@@ -213,6 +217,7 @@ def _job(
     environment: ResolvedEnvironment,
     where: Place,
     notebook: NotebookSpec | None,
+    data: JobData,
 ) -> JobSpec:
     """The process that the configuration comes to."""
     if notebook is not None and not notebook.output:
@@ -221,8 +226,8 @@ def _job(
     command = config.command if isinstance(config.command, str) else None
     return JobSpec(
         script=None if command else config.script,
-        command=command or None,
-        arguments=tuple(argument_strings(config.arguments)),
+        command=command_with_variables(command, data) if command else None,
+        arguments=tuple(with_variables(argument_strings(config.arguments), data)),
         interpreter=environment.interpreter,
         environment_variables=process_variables(
             environment.environment_variables, config.environment_variables or {}
@@ -235,6 +240,7 @@ def _job(
         image=environment.image,
         options={**where.options, **environment.options},
         notebook=notebook,
+        data=data,
     )
 
 
@@ -276,6 +282,7 @@ def _submit(
     facts = git.result() if git else {}
     diff = git.begin_diff() if git else None
     job = replace(submission.job, snapshot=snapshot.id)
+    save_inputs(job.data, str(folder.root))
     run_id = _new_id(submission.experiment) if run_id is None else run_id
     number = folder.next_number(submission.experiment)
     where = submission.place
