@@ -152,6 +152,11 @@ def plan(job: Job) -> ContainerPlan:
     return DockerBackend().plan(job)
 
 
+def mark_of(job: Job) -> Path:
+    """The file that says of the workspace of a job that it is one."""
+    return job.folder.parent.parent / "workspace.json"
+
+
 def host_of(job: Job) -> Mapping[str, Any]:
     found: Mapping[str, Any] = plan(job).container["HostConfig"]
     return found
@@ -193,11 +198,15 @@ def test_a_plan_shows_what_the_container_may_use(make: Make) -> None:
     assert "abc" not in shown
 
 
-def test_only_the_runs_folder_and_our_code_are_mounted(make: Make) -> None:
+def test_the_runs_folder_our_code_and_what_its_workspace_keeps_are_mounted(make: Make) -> None:
     job = make("print(1)", options={"host": "unix:///x.sock"})
+    root = job.folder.parent.parent
+    (root / "models").mkdir()
+    places = ((job.folder, False), (job.bundle, True))
+    places += ((mark_of(job), True), (root / "models", False))
     assert host_of(job)["Mounts"] == [
         {"Type": "bind", "Source": str(path), "Target": str(path), "ReadOnly": read_only}
-        for path, read_only in ((job.folder, False), (job.bundle, True))
+        for path, read_only in places
     ]
 
 
@@ -400,12 +409,12 @@ def test_a_container_has_no_rights_beyond_those_of_its_user(submit: Submit) -> N
     assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges"])
     assert (host["Privileged"], host["Init"], host["PidMode"]) == (False, True, "")
     assert sorted(mount["Destination"] for mount in container.inspect()["Mounts"]) == sorted(
-        [str(container.job.folder), str(container.job.bundle)]
+        [str(container.job.folder), str(container.job.bundle), str(mark_of(container.job))]
     )
 
 
 @needs_docker
-def test_nothing_of_the_host_is_seen_but_the_run(submit: Submit, tmp_path: Path) -> None:
+def test_nothing_of_the_host_is_seen_but_the_run_and_its_workspace(submit: Submit, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     text = f"""
         import glob, os
@@ -418,7 +427,7 @@ def test_nothing_of_the_host_is_seen_but_the_run(submit: Submit, tmp_path: Path)
         """
     container = submit(text)
     container.ended()
-    assert container.log() == "False []\n['runs']\nRead-only file system\n"
+    assert container.log() == "False []\n['runs', 'workspace.json']\nRead-only file system\n"
 
 
 @needs_docker

@@ -197,9 +197,9 @@ def test_what_v1_takes_at_submission_is_taken_or_refused_in_our_words(
     estimator = Estimator(source, compute_target="local", entry_script="train.py")
     run = experiment.submit(estimator, inputs=[], source_directory_data_store="blobs")
     assert finish(run)["status"] == "Completed"
-    with fails(TrainingException, "Estimator got inputs", "script_params"):
+    with fails(UserErrorException, "Estimator got 'a dataset' among its inputs", "as_mount"):
         experiment.submit(estimator, inputs=["a dataset"])
-    with fails(TrainingException, "inputs"):
+    with fails(UserErrorException, "inputs"):
         run.submit_child(estimator.to_script_run_config(), inputs=["a dataset"])
 
 
