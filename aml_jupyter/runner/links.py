@@ -31,10 +31,15 @@ _TELL_EVERY = 0.2
 def link_files(files: Iterable[File], folder: str) -> list[str]:
     """Let ``folder`` have links to the files; returns the paths of those linked symbolically."""
     symbolic: list[str] = []
+    last, source, target = ("", ""), -1, -1
     with closing(_Folders(folder)) as folders:
         for name, path in files:
-            source, target, base = folders.of(path, name)
-            here = os.path.basename(path)
+            # Ten thousand times: what is the same for a whole folder is done once.
+            above, _, base = name.rpartition("/")
+            where, _, here = path.rpartition("/")
+            if (above, where) != last:
+                last = (above, where)
+                source, target = folders.between(where, above)
             try:
                 # Given folders that are open, it follows a link that lies in the datastore.
                 os.link(here, base, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=True)
@@ -51,31 +56,23 @@ class _Folders:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._made = {""}
-        self._open: dict[str, tuple[str, int]] = {}
-        os.makedirs(folder, exist_ok=True)
+        self._open: tuple[int, ...] = ()
 
-    def of(self, path: str, name: str) -> tuple[int, int, str]:
-        """The open folder of the file, that of the link, and the name of the link in it."""
-        above, base = os.path.split(inside(name))
-        if above not in self._made:
-            os.makedirs(os.path.join(self._folder, above), exist_ok=True)
-            self._made.add(above)
-        source = self._opened("source", os.path.dirname(path))
-        return source, self._opened("target", os.path.join(self._folder, above)), base
-
-    def _opened(self, which: str, path: str) -> int:
-        known = self._open.get(which)
-        if known is None or known[0] != path:
-            opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            if known is not None:
-                os.close(known[1])
-            known = self._open[which] = (path, opened)
-        return known[1]
+    def between(self, where: str, above: str) -> tuple[int, int]:
+        """The folder of files, and that of the links to them, which is made; both open."""
+        target = os.path.join(self._folder, inside(above)) if above else self._folder
+        os.makedirs(target, exist_ok=True)
+        self.close()
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        self._open = (os.open(where or "/", flags),)
+        self._open += (os.open(target, flags),)
+        return self._open[0], self._open[1]
 
     def close(self) -> None:
-        for _, opened in self._open.values():
-            os.close(opened)
+        """Let go of both."""
+        for each in self._open:
+            os.close(each)
+        self._open = ()
 
 
 def copy_files(files: Sequence[File], folder: str, note: Note) -> None:
@@ -143,8 +140,7 @@ class _Copying:
 
 def inside(name: str) -> str:
     """``name`` without parts that would lead out of the folder it is below."""
-    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
-    return "/".join(parts) or "file"
+    return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
 
 
 def move_file(path: str, target: str) -> None:
