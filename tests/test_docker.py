@@ -414,7 +414,9 @@ def test_a_container_has_no_rights_beyond_those_of_its_user(submit: Submit) -> N
 
 
 @needs_docker
-def test_nothing_of_the_host_is_seen_but_the_run_and_its_workspace(submit: Submit, tmp_path: Path) -> None:
+def test_nothing_of_the_host_is_seen_but_the_run_and_its_workspace(
+    submit: Submit, tmp_path: Path
+) -> None:
     (tmp_path / "secret").write_text("x")
     text = f"""
         import glob, os
