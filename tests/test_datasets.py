@@ -119,6 +119,13 @@ def test_a_folder_with_one_file_is_still_a_folder(store: Datastore, project: Pat
     assert found.folder == f"{store.root}/one"
 
 
+def test_links_are_followed_but_not_round_in_circles(ws: Workspace, project: Path) -> None:
+    written(project, far__a_csv="1", here__b_csv="2")
+    (project / "here/far").symlink_to(project / "far")
+    (project / "here/round").symlink_to(project)
+    assert Dataset.File.from_files("here").to_path() == ["/b.csv", "/far/a.csv"]
+
+
 def test_what_is_not_there_is_told_with_the_nearest_name(store: Datastore) -> None:
     with pytest.raises(UserErrorException, match=r"no file d/aa\.csv[^$]*Did you mean a\.csv"):
         Dataset.File.from_files((store, "d/aa.csv"))

@@ -77,7 +77,8 @@ def test_a_container_of_azures_is_a_folder_here_and_that_is_said(
         workspace=ws, datastore_name="mnist", container_name="sampledata", account_name="pipelines"
     )
     assert (store.account_name, store.container_name) == ("pipelines", "sampledata")
-    assert store.datastore_type == "AzureBlob"
+    assert (store.datastore_type, store.protocol) == ("AzureBlob", "file")
+    assert store.account_key is store.sas_token is None
     said = capsys.readouterr().out
     assert store.root in said
     assert "nothing is fetched from Azure" in said
@@ -155,6 +156,19 @@ def test_files_keep_their_paths_below_what_they_have_in_common(
     root = Path(store.root)
     found = sorted(str(path.relative_to(root)) for path in root.rglob("*.csv"))
     assert found == ["common/a.csv", "common/y/b.csv", "one/c.csv", "root/x/a.csv"]
+
+
+def test_the_folder_of_the_project_is_uploaded_without_its_workspace(
+    ws: Workspace, project: Path
+) -> None:
+    written(project, a_csv="1", b__c_csv="2")
+    store = ws.get_default_datastore()
+    for _ in range(2):
+        store.upload(".", "all", overwrite=True, show_progress=False)
+    assert Dataset.File.from_files((store, "all/")).to_path() == ["/a.csv", "/b/c.csv"]
+    inside = Datastore.register_folder(ws, "inside", project / "b")
+    inside.upload(".", "all", show_progress=False)
+    assert Dataset.File.from_files((inside, "all/")).to_path() == ["/a.csv"]
 
 
 def test_download_copies_what_is_below_a_prefix_and_counts(

@@ -80,6 +80,21 @@ class Datastore:
         return self._record.container
 
     @property
+    def account_key(self) -> None:
+        """None: there is no account."""
+        return None
+
+    @property
+    def sas_token(self) -> None:
+        """None: there is no account."""
+        return None
+
+    @property
+    def protocol(self) -> str:
+        """How its files are reached: ``file``, or the protocol of its address."""
+        return self.root.partition("://")[0] if "://" in self.root else "file"
+
+    @property
     def is_sas(self) -> bool:
         """False: there is nothing that would need a signature."""
         return False
@@ -112,13 +127,13 @@ class Datastore:
             raise UserErrorException(
                 f"There is no folder {folder}.", "upload_files([…]) takes single files."
             )
-        own = os.path.realpath(self.root)
-        files = [
-            (path, name)
-            for name, path in files_below(folder)
-            if not f"{os.path.realpath(path)}".startswith(f"{own}/")
-        ]
+        files = [(path, name) for name, path in self.files_to_upload(folder)]
         return self._put(files, target_path, overwrite, show_progress)
+
+    def files_to_upload(self, folder: str) -> list[tuple[str, str]]:
+        """(name, path) of the files in a folder, without the workspace and this datastore."""
+        own = (os.path.realpath(self._root), os.path.realpath(self.root))
+        return list(files_below(folder, without=own))
 
     def upload_files(
         self,

@@ -12,7 +12,7 @@ from .abstract_dataset import AbstractDataset, shown_progress, tell
 from .consumption import ConsumableFiles
 from .definition import FILE, Definition
 from .expressions import Expression, checked, metadata
-from .files import copy_whole, files_below
+from .files import copy_whole
 from .partition import PartitionFormat
 from .resolve import Located, check, check_condition, locate, names_of
 from .sources import sources_of, target_of
@@ -157,7 +157,7 @@ class FileDatasetFactory:
         folder = os.path.abspath(os.path.expanduser(os.fspath(src_dir)))
         names = [
             name
-            for name, _ in files_below(folder)
+            for name, _ in datastore.files_to_upload(folder)
             if pattern is None or _matches(name, str(pattern))
         ]
         if not names:

@@ -51,8 +51,13 @@ def path_within(path: object, what: str = "a datastore") -> str:
     return "/".join(parts)
 
 
-def files_below(folder: str, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(relative name, path) of every file, in the order of their names; links are followed."""
+def files_below(
+    folder: str, prefix: str = "", without: tuple[str, ...] = ()
+) -> Iterator[tuple[str, str]]:
+    """(relative name, path) of every file, in the order of their names; links are followed.
+
+    What is in the folders ``without`` (real paths) is left out.
+    """
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
@@ -60,8 +65,9 @@ def files_below(folder: str, prefix: str = "") -> Iterator[tuple[str, str]]:
         return
     for entry in entries:
         if entry.is_dir():
-            if not _leads_up(entry):
-                yield from files_below(entry.path, f"{prefix}{entry.name}/")
+            left_out = without and os.path.realpath(entry.path) in without
+            if not left_out and not _leads_up(entry):
+                yield from files_below(entry.path, f"{prefix}{entry.name}/", without)
         elif entry.is_file() and not _ASIDE.search(entry.name):
             yield prefix + entry.name, entry.path
 
