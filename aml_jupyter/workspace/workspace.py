@@ -9,9 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..assets.dataset import Dataset
-from ..assets.datastore import Datastore
-from ..assets.keyvault import Keyvault
 from ..errors import UserErrorException, WorkspaceException
 from ..home import home
 from ..job import layout
@@ -23,6 +20,8 @@ from .experiment import Experiment
 from .run import Run, open_in
 
 if TYPE_CHECKING:
+    from ..assets.datastore import Datastore
+    from ..assets.keyvault import Keyvault
     from ..assets.models import Model
     from ..spec import Environment
     from .compute_target import ComputeTarget
@@ -330,23 +329,33 @@ class Workspace:
     @property
     def datastores(self) -> dict[str, Datastore]:
         """The datastores by name."""
+        from ..assets.datastore import Datastore
+
         return Datastore.all(self)
 
     def get_default_datastore(self) -> Datastore:
         """``workspaceblobstore``, unless another was set."""
+        from ..assets.datastore import Datastore
+
         return Datastore.get_default(self)
 
     def set_default_datastore(self, name: str) -> None:
         """Let the datastore of that name be the default."""
+        from ..assets.datastore import Datastore
+
         Datastore(self, name).set_as_default()
 
     @property
     def datasets(self) -> Mapping[str, Any]:
         """The latest version of every registered dataset, by name; each read when asked for."""
+        from ..assets.dataset import Dataset
+
         return Dataset.get_all(self)
 
     def get_default_keyvault(self) -> Keyvault:
         """Where secrets of this workspace are kept."""
+        from ..assets.keyvault import Keyvault
+
         return Keyvault(self)
 
     def targets(self) -> dict[str, str]:
