@@ -497,6 +497,25 @@ def test_a_target_is_an_object_a_name_or_nothing(project: Path) -> None:
         cells["Experiment"](cells["ws"], "e").submit(cells["config"])
 
 
+def test_a_run_of_mlflow_is_a_run_of_the_workspace(project: Path) -> None:
+    cells = run_cells(
+        """
+        from types import SimpleNamespace
+        import azureml.mlflow
+        from azureml.core import Experiment, Workspace
+        run = Experiment(Workspace.from_config(), "here").start_logging(snapshot_directory=None)
+        with open("outputs/model.txt", "w") as file:
+            file.write("weights")
+        run.complete()
+        of_mlflow = SimpleNamespace(info=SimpleNamespace(run_id=run.id))
+        url = azureml.mlflow.get_portal_url(of_mlflow)
+        model = azureml.mlflow.register_model(of_mlflow, "mine", "outputs/model.txt", tags={"a": 1})
+        """
+    )
+    assert cells["url"] == cells["run"].get_portal_url()
+    assert (cells["model"].id, cells["model"].run_id) == ("mine:1", cells["run"].id)
+
+
 def test_states_are_spelt_as_v1_spells_them() -> None:
     from aml_jupyter.job import states
 

@@ -156,6 +156,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
             " OutputTabularDatasetConfig"
         ),
     },
+    "azureml.mlflow": {"compat.mlflow_runs": "get_portal_url register_model"},
     "azureml.opendatasets": {
         "assets.opendatasets": (
             "BostonSafety ChicagoSafety Diabetes MNIST NoaaGfsWeather NoaaIsdWeather NycSafety"
