@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 from aml_jupyter.errors import meant
 
 TYPE_CHECKING = False
@@ -24,7 +22,6 @@ def says_its_keywords(function: F) -> F:
     known = dict.fromkeys(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]).keys()
     taken = [name for name in known if name not in ("self", "cls") and not name.startswith("_")]
 
-    @functools.wraps(function)
     def asked(*args: Any, **kwargs: Any) -> Any:
         if (
             not kwargs or kwargs.keys() <= known
@@ -35,4 +32,9 @@ def says_its_keywords(function: F) -> F:
         name = asked.__qualname__.replace(".__init__", "").replace(".__new__", "")
         raise TypeError(f"{name}() has no argument {wrong!r}. {hint}")
 
+    # As functools.wraps does, whose import would be most of what `from azureml.core import Run`
+    # costs in a job.
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(asked, attribute, getattr(function, attribute))
+    asked.__dict__.update(function.__dict__, __wrapped__=function)
     return cast("F", asked)
