@@ -19,6 +19,7 @@ _BUNDLED_ROOMS = ("job", "nbjob", "assets", "compat", "tracking")
 _STARTUP = "startup/sitecustomize.py"  # as in job/layout.py, which `home` does not import
 _PLUG_INS = {
     "mlflow.tracking_store": "aml = aml_jupyter.tracking:tracking_store",
+    "mlflow.model_registry_store": "aml = aml_jupyter.tracking:model_registry_store",
     "mlflow.artifact_repository": "aml = aml_jupyter.tracking:artifact_repository",
 }
 """What MLflow finds in a job; an installed package says the same in pyproject.toml."""

@@ -15,10 +15,10 @@ def rows(effort: Effort) -> Iterator[Row]:
     file of the job's working directory.
     """
     with experiment() as place:
-        calls = effort.of(5000), max(50, effort.of(500))
+        calls = effort.of(5000), max(50, effort.of(200))
         run = submit(place, "mlflow_loop.py", effort.repeat, *calls)
         run.wait_for_completion()
-    samples = layout.read_json(str(run.folder / "outputs" / "samples.json"))
+        samples = layout.read_json(str(run.folder / "outputs" / "samples.json"))
     logged, peer = ([1e6 * second for second in column] for column in zip(*samples, strict=True))
     value, limit = median_of(logged), median_of(peer)
     name = "mlflow.log_metric in a job, a call"

@@ -249,6 +249,25 @@ def test_what_cannot_be_is_said_with_what_to_do(told: Told) -> None:
     assert "There is no workspace in /nowhere/.aml" in told.outside["no workspace"]
 
 
+def test_models_registered_by_mlflow_are_our_models(told: Told) -> None:
+    assert told.outside["registered"] == [1, told.run.id, "READY"]
+    assert told.outside["model"] == [1, told.run.id, {"by": "mlflow"}, "answers"]
+    assert told.outside["again"] == [2, [1, 2]]
+    assert told.outside["alias"] == 1
+    assert told.outside["loaded"] == told.run.id
+    assert told.outside["versions"] == [1, 2]
+    assert told.outside["left"] == [1]
+    assert told.outside["registry"] == ["empty"]
+    assert "Did you mean empty?" in told.outside["no such model"]
+    assert "is not a name for a model" in told.outside["bad model name"]
+
+
+def test_what_v1_added_to_mlflow_works_with_its_runs(told: Told) -> None:
+    address, folder = told.outside["portal"]
+    assert address == folder
+    assert told.outside["registered by v1"] == "weights:1"
+
+
 @pytest.mark.service("mount")
 def test_a_full_disk_is_our_error_and_loses_nothing(told: Told) -> None:
     message, logged, kept = told.outside["full"]
@@ -355,6 +374,8 @@ def test_mlflows_server_shows_our_history(place: Path, told: Told) -> None:
             f"{address}/api/2.0/mlflow/logged-models/search", experiment_ids=[experiment_id]
         )
         assert told.job["model"] in [each["info"]["model_id"] for each in models["models"]]
+        page = _asked(f"{address}/api/2.0/mlflow/registered-models/search")
+        assert "answers" in [each["name"] for each in page["registered_models"]]
         listed = _asked(
             f"{address}/api/2.0/mlflow/artifacts/list?run_id={told.run.id}&path=outputs"
         )

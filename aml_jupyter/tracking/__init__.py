@@ -23,3 +23,10 @@ def artifact_repository(artifact_uri: str, *args: Any, **kwargs: Any) -> Any:
     from .artifacts import RunArtifacts
 
     return RunArtifacts(artifact_uri, *args, **kwargs)
+
+
+def model_registry_store(store_uri: str, tracking_uri: str | None = None, **_: Any) -> Any:
+    """The registered models of a workspace, for MLflow."""
+    from .registry import RegistryStore
+
+    return RegistryStore(store_uri, tracking_uri)

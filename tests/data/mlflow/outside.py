@@ -9,6 +9,8 @@ import mlflow
 from mlflow.entities import ViewType
 
 from aml_jupyter import Experiment, ScriptRunConfig, Workspace
+from aml_jupyter.assets.models import Model
+from aml_jupyter.compat.mlflow_runs import get_portal_url, register_model
 from aml_jupyter.errors import StorageFullError
 
 HERE = Path(__file__).parent
@@ -114,20 +116,47 @@ told["external"] = [each.name for each in mlflow.search_logged_models([mine], ou
 client.delete_logged_model(model.model_id)
 told["external deleted"] = mlflow.search_logged_models([mine], output_format="list")
 
+client.create_registered_model("empty", description="nothing yet")
+told["registry"] = [each.name for each in client.search_registered_models()]
+told["no such model"] = refused(client.get_registered_model, "empt")
+told["bad model name"] = refused(client.create_registered_model, "a b")
+
 small = os.environ.get("SMALL_DISK")
 if small:
     other = Workspace.from_config(small)
-    mlflow.set_tracking_uri(other.get_mlflow_tracking_uri())
-    mlflow.set_experiment("full")
-    run = mlflow.start_run()
+    away = mlflow.MlflowClient(other.get_mlflow_tracking_uri())
+    run = away.create_run(away.create_experiment("full"))
     logged = 0
     try:
         for logged in range(100_000):
-            mlflow.log_metric("x", logged)
+            away.log_metric(run.info.run_id, "x", logged)
     except StorageFullError as error:
         told["full"] = [str(error), logged, len(other.get_run(run.info.run_id).get_metrics()["x"])]
 
 job.wait_for_completion(raise_on_error=False)
+registered = mlflow.register_model(f"runs:/{job.id}/model", "answers", tags={"by": "mlflow"})
+told["registered"] = [registered.version, registered.run_id, registered.status]
+ours = ws.models["answers"]
+told["model"] = [ours.version, ours.run_id, ours.tags, ours.name]
+again = mlflow.register_model(
+    mlflow.search_logged_models(
+        output_format="list",
+        experiment_ids=[ws.experiments["jobs"].id],
+        filter_string="name = 'model'",
+    )[-1].model_uri,
+    "answers",
+)
+told["again"] = [again.version, sorted(model.version for model in Model.list(ws, "answers"))]
+client.set_registered_model_alias("answers", "best", 1)
+told["alias"] = client.get_model_version_by_alias("answers", "best").version
+told["loaded"] = mlflow.models.get_model_info("models:/answers@best").run_id
+told["versions"] = sorted(v.version for v in client.search_model_versions("name = 'answers'"))
+client.delete_model_version("answers", "2")
+told["left"] = [model.version for model in Model.list(ws, "answers")]
+with mlflow.start_run() as run:
+    mlflow.log_text("x", "weights/x.txt")
+told["portal"] = [get_portal_url(run), ws.get_run(run.info.run_id).folder.as_uri()]
+told["registered by v1"] = register_model(run, "weights", "weights/x.txt").id
 told["job state"] = job.get_status()
 with open(sys.argv[1], "w") as file:
     json.dump(told, file)
