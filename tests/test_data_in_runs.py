@@ -22,6 +22,7 @@ from aml_jupyter import (
     Dataset,
     DatasetConsumptionConfig,
     Datastore,
+    Environment,
     Estimator,
     Experiment,
     HDFSOutputDatasetConfig,
@@ -31,15 +32,18 @@ from aml_jupyter import (
     ScriptRunConfig,
     Workspace,
 )
+from aml_jupyter.backends import Job, backend
 from aml_jupyter.cli.completion import candidates
 from aml_jupyter.errors import UserErrorException
 from aml_jupyter.job import layout
+from aml_jupyter.runner.delivering import deliver, outputs_of
 from aml_jupyter.runner.links import copy_files, link_files
-from aml_jupyter.spec import JobData, JobSpec
+from aml_jupyter.spec import JobData, JobSpec, RunRequest
 from aml_jupyter.workspace.facts import facts_of
 from tests.support import (
     experiment,
     finish,
+    interpreter,
     kill_runner,
     log_of,
     message_of,
@@ -146,6 +150,25 @@ def test_a_dataset_in_direct_mode_is_its_id_and_the_object(
     assert finish(run)["status"] == "Completed", log_of(run)
     assert "True [2, 4]" in log_of(run)
     assert "no input named 'tabel'. It has: table." in log_of(run)
+
+
+@pytest.mark.service("python3.8")
+def test_data_need_nothing_in_the_interpreter_of_the_job(
+    experiment: Experiment, store: Datastore
+) -> None:
+    environment = Environment("bare")
+    environment.python.user_managed_dependencies = True
+    environment.python.interpreter_path = str(interpreter("3.8"))
+    text = """
+        from aml_jupyter import Run
+        found = Run.get_context().input_datasets
+        print(open(found["one"]).read(), found["all"].to_path(), found["all"].download("here"))
+        """
+    one, both = files(store, "data/a.txt"), files(store, "data/")
+    given = [one.as_named_input("one").as_mount(), both.as_named_input("all")]
+    run = submit(experiment, text, arguments=given, environment=environment)
+    assert finish(run)["status"] == "Completed", log_of(run)
+    assert log_of(run).startswith("A ['/a.txt', '/deep/b.txt'] [")
 
 
 def test_path_on_compute_is_taken_as_it_is_or_below_the_working_directory(
@@ -272,7 +295,11 @@ def test_records_of_data_come_back_from_json(experiment: Experiment, store: Data
     project = experiment.workspace.folder.project
     output = OutputFileDatasetConfig("o").as_upload(source_globs="*.csv").read_delimited_files()
     given = [files(store, "data/").as_mount(), output, store.path("data").as_download("here")]
-    job = experiment.plan(ScriptRunConfig(str(project), script(project, "0"), given)).job
+    planned = experiment.plan(ScriptRunConfig(str(project), script(project, "0"), given))
+    assert "output       o: workspaceblobstore/dataset/{run-id}/{output-name} (upload)" in str(
+        planned
+    )
+    job = planned.job
     assert JobSpec.from_json(json.loads(json.dumps(job.to_json()))).data == job.data
     assert JobData.from_json(None) == JobData()
 
@@ -363,6 +390,7 @@ def test_outputs_go_where_they_belong_and_become_datasets(
         OutputFileDatasetConfig("sent", (store, "sent")).as_upload(source_globs=["*.txt"]),
         OutputFileDatasetConfig("near", (store, "near"), source="checkpoints/"),
         OutputFileDatasetConfig("kept", (store, "kept"), source="outputs/kept").as_upload(),
+        OutputFileDatasetConfig("whole", (store, "whole"), source="logs"),
         table.keep_columns("b").register_on_complete("tables"),
     ]
     run = submit(experiment, WRITES, arguments=[0, *given])
@@ -374,7 +402,7 @@ def test_outputs_go_where_they_belong_and_become_datasets(
     }
     assert names == {
         f"made/{run.id}/live/x.csv", f"made/{run.id}/live/x.txt", "sent/x.txt",
-        "near/x.csv", "near/x.txt", "kept/x.csv", "kept/x.txt",
+        "near/x.csv", "near/x.txt", "kept/x.csv", "kept/x.txt", "whole/x.csv", "whole/x.txt",
         f"dataset/{run.id}/table/x.csv", f"dataset/{run.id}/table/x.txt",
     }  # fmt: skip
     assert "outputs/kept/x.txt" in run.get_file_names()
@@ -385,7 +413,7 @@ def test_outputs_go_where_they_belong_and_become_datasets(
     assert list(tables.columns) == ["b"]
     details = run.get_details()
     assert [each["outputDetails"]["outputName"] for each in details["outputDatasets"]] == [
-        "live", "sent", "near", "kept", "table",
+        "live", "sent", "near", "kept", "whole", "table",
     ]  # fmt: skip
     assert details["outputDatasets"][0]["identifier"]["savedId"] == made.id
     assert details["outputDatasets"][1]["dataset"].to_path() == ["/x.txt"]
@@ -399,6 +427,22 @@ def test_a_failed_run_uploads_but_registers_nothing(
     assert finish(run)["status"] == "Failed"
     assert Path(store.root, "o/x.txt").read_text() == "o"
     assert "never" not in Dataset.get_all(experiment.workspace)
+
+
+def test_what_was_put_in_its_place_is_not_put_there_again(
+    experiment: Experiment, store: Datastore
+) -> None:
+    output = OutputFileDatasetConfig("o", (store, "o")).as_upload().register_on_complete("once")
+    run = submit(experiment, WRITES, arguments=[0, output])
+    assert finish(run)["status"] == "Completed"
+    request = RunRequest.from_json(json.loads((run.folder / layout.REQUEST).read_text()))
+    assert request.job is not None
+    job = Job(request, request.job, run.folder, run.folder, {})
+    before = run.get_details()["outputDatasets"][0]["identifier"]
+    deliver(job, backend("local"))  # as a runner does that comes after one that was killed
+    (again,) = outputs_of(job, completed=True)
+    assert (again["id"], again["version"]) == (before["savedId"], 1)
+    assert Path(store.root, "o/x.txt").read_text() == "o"
 
 
 def test_what_is_there_already_is_not_overwritten_unless_asked(

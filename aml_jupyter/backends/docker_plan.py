@@ -327,7 +327,7 @@ def _mounts(job: Job, options: Mapping[str, Any], address: Address) -> Iterator[
     if address.is_local:
         yield _mount("bind", str(job.folder), str(job.folder), False)
         yield _mount("bind", str(job.bundle), str(job.bundle), True)
-        yield from _data(job)
+        yield from _data(job, address)
     certificates = options.get("ca_certificates")
     if certificates and address.is_local:
         yield _mount("bind", certificates, _CERTIFICATES, True)
@@ -336,7 +336,7 @@ def _mounts(job: Job, options: Mapping[str, Any], address: Address) -> Iterator[
         yield _mount(each["type"], each["source"], each["target"], each["read_only"])
 
 
-def _data(job: Job) -> Iterator[dict[str, object]]:
+def _data(job: Job, address: Address) -> Iterator[dict[str, object]]:
     """What the job asks of its workspace from inside, and the data that were laid out for it.
 
     A place within another has the last word: an input in a datastore can only be read.
@@ -349,11 +349,22 @@ def _data(job: Job) -> Iterator[dict[str, object]]:
         if (root / name).is_dir():
             yield _mount("bind", str(root / name), str(root / name), False)
     for each in data_of(job)["places"]:
+        _refuse(each["source"], each["target"], address)
         yield _mount("bind", each["source"], each["target"], each["read_only"])
 
 
 def _mount(kind: str, source: str, target: str, read_only: bool) -> dict[str, object]:
     return {"Type": kind, "Source": source, "Target": target, "ReadOnly": read_only}
+
+
+def _refuse(source: str, target: str, address: Address) -> None:
+    """Refuse data that would show a job more of the machine than a folder with files."""
+    try:
+        refuse_source(source, [os.path.realpath(address.socket)] if address.socket else [])
+    except ValueError as error:
+        raise _not_mounted(
+            source, target, error, "Copy the data to a folder of their own."
+        ) from error
 
 
 def _check(mount: Mapping[str, Any], folder: Path, address: Address) -> None:
@@ -365,10 +376,12 @@ def _check(mount: Mapping[str, Any], folder: Path, address: Address) -> None:
         if folder in Path(mount["target"]).parents:
             raise ValueError("it lies in the run's own folder")
     except ValueError as error:
-        raise RunConfigurationException(
-            f"{mount['source']} cannot be mounted at {mount['target']}: {error}.",
-            "Change the setting mounts, or the Docker arguments of the run.",
-        ) from error
+        hint = "Change the setting mounts, or the Docker arguments of the run."
+        raise _not_mounted(mount["source"], mount["target"], error, hint) from error
+
+
+def _not_mounted(source: str, target: str, why: ValueError, hint: str) -> RunConfigurationException:
+    return RunConfigurationException(f"{source} cannot be mounted at {target}: {why}.", hint)
 
 
 def _gpu_requests(job: Job, options: Mapping[str, Any], address: Address) -> list[dict[str, Any]]:

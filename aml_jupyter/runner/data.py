@@ -81,6 +81,12 @@ def remove_inputs(job: Job) -> None:
         shutil.rmtree(job.folder / name, ignore_errors=True)
 
 
+def let_go(job: Job) -> None:
+    """Remove the inputs of a job that is over, unless its container is kept to look into."""
+    if not job.spec.options.get("keep"):
+        remove_inputs(job)
+
+
 def root_of(job: Job) -> Path:
     """The ``.aml`` folder of the run."""
     return job.folder.parent.parent
@@ -102,6 +108,8 @@ def store_path(root: str, datastore: str, path: str) -> str:
 
 def is_live(root: str, output: DataOutput, run_id: str, reach: str) -> bool:
     """Whether a job writes an output where it belongs at once."""
+    if output.source.strip("/") in (layout.OUTPUTS, layout.LOGS):  # they are the run's own
+        return False
     where = store_path(root, output.datastore, output.destination(run_id))
     return output.mode == MOUNT and reach != Backend.COPIED and "://" not in where
 
@@ -195,12 +203,10 @@ class _Laying:
         self.laid.variables[output.variable] = path
 
     def _link_from(self, link: Path, path: str) -> str:
-        """Let a folder of the working directory be another; what came with the source stays."""
+        """Let a folder of the working directory be another, in place of what the source has."""
         link.parent.mkdir(parents=True, exist_ok=True)
         if link.is_dir() and not link.is_symlink():
-            for name in os.listdir(link):
-                shutil.move(str(link / name), os.path.join(path, name))
-            link.rmdir()
+            shutil.rmtree(link)
         link.symlink_to(path)
         return str(link)
 

@@ -20,7 +20,7 @@ from ..backends import Backend, Job
 from ..errors import UserErrorException
 from ..job import layout
 from ..spec.data import UPLOAD, DataOutput, DataPointer
-from .data import is_live, remove_inputs, root_of, store_path, upload_folder
+from .data import is_live, let_go, root_of, store_path, upload_folder
 from .links import move_file
 
 
@@ -46,7 +46,7 @@ class Delivering(threading.Thread):
             shutil.rmtree(self._job.folder / layout.UPLOADS, ignore_errors=True)
         except Exception as error:  # noqa: BLE001 - a thread ends here, and must say how
             self.error = error
-        remove_inputs(self._job)
+        let_go(self._job)
         self.finished = True
 
 

@@ -28,7 +28,7 @@ from ..job.process import boot_id
 from ..spec import RunRequest
 from ..store import snapshots
 from .board import BoardRun
-from .data import remove_inputs
+from .data import let_go
 from .delivering import Delivering
 from .ends import build_failure, explain, failure
 from .event_logs import EventLogs
@@ -666,7 +666,7 @@ class ActiveRun:
             snapshots.remove_unchanged(spec.snapshot, objects_of(self._job()), self._job().work)
         if self.job is not None:
             gather(self.job)
-            remove_inputs(self.job)
+            let_go(self.job)
         self._say("state", state=state, **({"error": error} if error else {}))
         self._leave()
 

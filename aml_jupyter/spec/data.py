@@ -29,6 +29,11 @@ class DataInput:
     overwrite: bool = False
 
     @property
+    def title(self) -> str:
+        """The dataset as people name it; by its id if nobody gave it a name."""
+        return f"{self.dataset}:{self.version}" if self.dataset else f"dataset {self.id[:8]}"
+
+    @property
     def variable(self) -> str:
         """The variable that holds its path, or its id."""
         return self.name

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AmlError
-from ..spec import DataInput, JobSpec, RunRequest
+from ..spec import JobSpec, RunRequest
 from ..spec.fields import dump_yaml
 from ..spec.words import HIDDEN, looks_secret
 from ..store import Objects
@@ -169,7 +169,7 @@ def _named_data(job: JobSpec | None) -> dict[str, str]:
     """What people call an input or an output, by the variable that stands for it."""
     if job is None:
         return {}
-    inputs = {f"${each.variable}": _dataset(each) for each in job.data.inputs}
+    inputs = {f"${each.variable}": each.title for each in job.data.inputs}
     return {**inputs, **{f"${each.variable}": each.name for each in job.data.outputs}}
 
 
@@ -181,9 +181,7 @@ def _data(run: Run, request: RunRequest) -> dict[str, object]:
     if request.job is None:
         return {}
     data, made = request.job.data, run._read().outputs
-    found: dict[str, object] = {
-        each.name: f"{_dataset(each)} ({each.mode})" for each in data.inputs
-    }
+    found: dict[str, object] = {each.name: f"{each.title} ({each.mode})" for each in data.inputs}
     for output in data.outputs:
         where = f"{output.datastore}/{output.destination(request.id)}"
         became = made.get(output.name, {})
@@ -192,11 +190,6 @@ def _data(run: Run, request: RunRequest) -> dict[str, object]:
     for each in data.references:
         found[each.variable] = f"{each.datastore}/{each.path} ({each.mode})"
     return found
-
-
-def _dataset(each: DataInput) -> str:
-    """A dataset as people name it; by its id if nobody gave it a name."""
-    return f"{each.dataset}:{each.version}" if each.dataset else f"dataset {each.id[:8]}"
 
 
 def _source(request: RunRequest) -> dict[str, object]:

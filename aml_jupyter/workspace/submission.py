@@ -92,6 +92,7 @@ class Submission:
             f"runs         {what} {' '.join(self.job.arguments)}".rstrip(),
             f"from         {where} ({files} file{plural}, {size / 1e6:.1f} MB)",
             *self._shown_environment(),
+            *_shown_data(self.job.data),
             f"target       {self.config.target}",
             *_shown_resources(self.job.resources),
             *_shown_processes(self.job.processes),
@@ -124,6 +125,19 @@ class Submission:
         run = self.folder.runs / request.id
         job = Job(request, self.job, run, home().state / "bundle", dict(os.environ))
         return backend(self.place.backend).plan(job)
+
+
+def _shown_data(data: JobData) -> list[str]:
+    inputs = [f"input        {each.name}: {each.title} ({each.mode})" for each in data.inputs]
+    outputs = [
+        f"output       {each.name}: {each.datastore}/{each.path} ({each.mode})"
+        for each in data.outputs
+    ]
+    references = [
+        f"reference    {each.variable}: {each.datastore}/{each.path} ({each.mode})"
+        for each in data.references
+    ]
+    return [*inputs, *outputs, *references]
 
 
 def _shown_resources(resources: Resources) -> list[str]:
