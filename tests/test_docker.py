@@ -152,9 +152,11 @@ def plan(job: Job) -> ContainerPlan:
     return DockerBackend().plan(job)
 
 
-def mark_of(job: Job) -> Path:
-    """The file that says of the workspace of a job that it is one."""
-    return job.folder.parent.parent / "workspace.json"
+def kept_of(job: Job) -> list[tuple[Path, bool]]:
+    """What a job sees of its workspace, and whether it can only be read."""
+    root = job.folder.parent.parent
+    kept = [(root / name, False) for name in ("datastores", "datasets", "models")]
+    return [(root / "workspace.json", True), *kept]
 
 
 def host_of(job: Job) -> Mapping[str, Any]:
@@ -200,13 +202,9 @@ def test_a_plan_shows_what_the_container_may_use(make: Make) -> None:
 
 def test_the_runs_folder_our_code_and_what_its_workspace_keeps_are_mounted(make: Make) -> None:
     job = make("print(1)", options={"host": "unix:///x.sock"})
-    root = job.folder.parent.parent
-    (root / "models").mkdir()
-    places = ((job.folder, False), (job.bundle, True))
-    places += ((mark_of(job), True), (root / "models", False))
     assert host_of(job)["Mounts"] == [
         {"Type": "bind", "Source": str(path), "Target": str(path), "ReadOnly": read_only}
-        for path, read_only in places
+        for path, read_only in ((job.folder, False), (job.bundle, True), *kept_of(job))
     ]
 
 
@@ -409,7 +407,12 @@ def test_a_container_has_no_rights_beyond_those_of_its_user(submit: Submit) -> N
     assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges"])
     assert (host["Privileged"], host["Init"], host["PidMode"]) == (False, True, "")
     assert sorted(mount["Destination"] for mount in container.inspect()["Mounts"]) == sorted(
-        [str(container.job.folder), str(container.job.bundle), str(mark_of(container.job))]
+        str(path)
+        for path in (
+            container.job.folder,
+            container.job.bundle,
+            *(path for path, _ in kept_of(container.job)),
+        )
     )
 
 
@@ -429,7 +432,8 @@ def test_nothing_of_the_host_is_seen_but_the_run_and_its_workspace(
         """
     container = submit(text)
     container.ended()
-    assert container.log() == "False []\n['runs', 'workspace.json']\nRead-only file system\n"
+    seen = ["datasets", "datastores", "models", "runs", "workspace.json"]
+    assert container.log() == f"False []\n{seen}\nRead-only file system\n"
 
 
 @needs_docker
