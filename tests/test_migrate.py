@@ -241,6 +241,16 @@ def test_notebooks_are_read_across_cells_magics_and_shell_lines(tmp_path: Path) 
     }
 
 
+def test_a_script_that_a_cell_writes_shares_no_names_with_its_notebook(tmp_path: Path) -> None:
+    path = notebook(
+        tmp_path,
+        "from azureml.core import Run\nmodel = Run.get_context()",
+        "%%writefile score.py\ndef run(data):\n    return model.predict(data)",
+        "model.predict(1)",
+    )
+    assert verdicts(path) == {"1:1": SAME, "1:2": SAME, "3:1": CANNOT}
+
+
 def test_settings_are_read_as_well(tmp_path: Path) -> None:
     script(
         tmp_path,

@@ -13,7 +13,7 @@ from .flow import Walk
 from .judge import judged, judged_line
 from .report import CANNOT, DIFFERS, SAME, FileReport, Group, Report, shown_path
 from .rewrite import rewritten
-from .sources import Place, Source
+from .sources import Piece, Place, Source
 
 __all__ = [
     "CANNOT",
@@ -63,15 +63,22 @@ def examined(source: Source) -> FileReport:
 
 
 def _follow(source: Source, report: FileReport) -> None:
-    walk = Walk()
-    try:
-        for piece in source.pieces:
-            if piece.tree is not None:
-                walk.walk(piece.tree, piece.cell)
-        uses = walk.finish()
-    except RecursionError:
-        report.problems.append((Place(1), "nested too deeply to be followed"))
-        uses = walk.uses
+    together = Walk()
+    walks = [together]
+    for piece in source.pieces:
+        if piece.apart:
+            walks.append(Walk())
+        if piece.tree is not None:
+            _walk(walks[-1] if piece.apart else together, piece, report)
+    uses = [use for walk in walks for use in walk.finish()]
     lines = [judged_line(line) for piece in source.pieces for line in piece.odd]
     found = [each for each in [*map(judged, uses), *lines] if each is not None]
     report.findings = sorted(found, key=lambda each: (each.place.cell or 0, each.place.line))
+
+
+def _walk(walk: Walk, piece: Piece, report: FileReport) -> None:
+    assert piece.tree is not None
+    try:
+        walk.walk(piece.tree, piece.cell)
+    except RecursionError:
+        report.problems.append((Place(1, piece.cell), "nested too deeply to be followed"))

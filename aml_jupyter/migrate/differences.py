@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..compat.names import OURS
 from .report import CANNOT, DIFFERS
 
 
@@ -38,7 +39,20 @@ _POOL = "AmlCompute.provisioning_configuration(max_nodes=1) makes a pool on this
 _BY_SSH = "containers there: aml target add NAME --type docker host=ssh://USER@HOST"
 _SHORT = _differs("is turned into a ScriptRunConfig, which the run says")
 _A_FOLDER = _differs("registers a folder of this machine by that name; nothing comes from Azure")
-_REGISTER_AGAIN = "download the files once, and register them with datastore.upload"
+_NO_DATABASE = _cannot(
+    "databases are not read", "pandas.read_sql, then Dataset.Tabular.register_pandas_dataframe"
+)
+_OPEN_DATA = _cannot(
+    "lies on the internet, and is not carried here",
+    "get its files, and make a dataset of their path or address",
+)
+_CARRIED = {"Diabetes", "MNIST"}
+_ON_THE_INTERNET = sorted(
+    name
+    for names in OURS["azureml.opendatasets"].values()
+    for name in names.split()
+    if name not in _CARRIED
+)
 
 CALLED: Mapping[str, Fact] = {
     **dict.fromkeys(
@@ -72,16 +86,36 @@ CALLED: Mapping[str, Fact] = {
     "KubernetesCompute.attach_configuration": _cannot(
         "Kubernetes clusters are not supported", _POOL
     ),
-    "ComputeInstance.provisioning_configuration": _cannot(
-        "there are no compute instances: this machine is one", "submit to 'local'"
+    **dict.fromkeys(
+        (
+            f"Datastore.register_azure_{each}"
+            for each in ("blob_container", "data_lake", "data_lake_gen2", "file_share")
+        ),
+        _A_FOLDER,
     ),
-    "Datastore.register_azure_blob_container": _A_FOLDER,
-    "Datastore.register_azure_file_share": _A_FOLDER,
+    **dict.fromkeys(
+        (f"Datastore.register_azure_{each}" for each in ("my_sql", "postgre_sql", "sql_database")),
+        _NO_DATABASE,
+    ),
+    "TabularDatasetFactory.from_sql_query": _NO_DATABASE,
+    "TabularDataset.to_spark_dataframe": _cannot(
+        "there is no Spark session", "spark.createDataFrame(dataset.to_pandas_dataframe())"
+    ),
+    "TabularDataset.submit_profile_run": _cannot(
+        "there is no service that profiles data", "dataset.get_profile()"
+    ),
+    "MNIST.get_file_dataset": _differs(
+        "is a small stand-in: 1,797 digits of scikit-learn, in MNIST's files and shapes"
+    ),
+    **dict.fromkeys(_ON_THE_INTERNET, _OPEN_DATA),
     "Model.deploy": _cannot("web services are not here yet", "call init() and run() yourself"),
     "Model.package": _cannot("web services are not here yet", "call init() and run() yourself"),
     "Model.profile": _cannot("web services are not here yet", "time run() in a script"),
     "Run.get_portal_url": _differs("gives the run's folder, not a page of Azure"),
     "Experiment.get_portal_url": _differs("gives a folder, not a page of Azure"),
+    "Workspace.get_default_keyvault": _differs("keeps secrets of this workspace, not of Azure"),
+    "Workspace.webservices": _differs("is empty: web services are not here yet"),
+    "Workspace.images": _differs("is empty: images of services are not here"),
     "Workspace.get_details": _differs("describes the local workspace: no resources behind it"),
 }
 """What calling it does."""
@@ -161,51 +195,39 @@ MISSING: Mapping[str, Fact] = {
         ),
         _cannot(_IN_AZURE, "leave it out"),
     ),
-    "Workspace.webservices": _cannot("web services are not here yet", ""),
-    "Workspace.images": _cannot("images of services are not here", "docker images lists them"),
-    "Workspace.get_default_compute_target": _cannot(
-        "there are no compute targets that Azure made", "submit to 'local'"
-    ),
-    "Workspace.get_default_keyvault": _cannot(
-        "there is no key vault", "give secrets to the run by environment variables"
-    ),
     "Run.list_by_compute": _cannot("is not here", "target.get_active_runs()"),
-    "Run.get_secret": _cannot(
-        "there is no key vault", "give secrets to the run by environment variables"
-    ),
-    "Run.get_secrets": _cannot(
-        "there is no key vault", "give secrets to the run by environment variables"
-    ),
-    "TabularDatasetFactory.from_sql_query": _cannot(
-        "databases of Azure are not read", "pandas.read_sql, then register_pandas_dataframe"
-    ),
-    "TabularDataset.to_spark_dataframe": _cannot(
-        "there is no Spark session", "spark.createDataFrame(dataset.to_pandas_dataframe())"
-    ),
-    "TabularDataset.submit_profile_run": _cannot(
-        "there is no service that profiles data", "dataset.to_pandas_dataframe().describe()"
-    ),
-    "TabularDataset.get_profile": _cannot(
-        "there is no service that profiles data", "dataset.to_pandas_dataframe().describe()"
-    ),
-    "DatasetConsumptionConfig.as_hdfs": _cannot("is Spark's way to read", "as_mount()"),
-    **dict.fromkeys(
-        (
-            f"Datastore.{each}"
-            for each in (
-                "register_azure_data_lake",
-                "register_azure_data_lake_gen2",
-                "register_azure_my_sql",
-                "register_azure_postgre_sql",
-                "register_azure_sql_database",
-                "register_dbfs",
-                "register_hdfs",
-            )
-        ),
-        _cannot("this kind of storage is not here", _REGISTER_AGAIN),
+    "Datastore.register_hdfs": _cannot(
+        "this kind of storage is not here", "download the files, and upload them to a datastore"
     ),
 }
 """What to do about a member that our class does not have."""
+
+
+OF_FEATURES: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "Run.get_best_run_by_primary_metric",
+            "Run.get_children_sorted_by_primary_metric",
+            "Run.get_hyperparameters",
+        ),
+        "HyperDrive",
+    ),
+    **dict.fromkeys(
+        (
+            "Run.find_step_run",
+            "Run.get_graph",
+            "Run.get_job_log",
+            "Run.get_output_data",
+            "Run.get_pipeline_output",
+            "Run.get_steps",
+            "Run.get_stderr_log",
+            "Run.get_stdout_log",
+        ),
+        "Pipelines",
+    ),
+    **dict.fromkeys(("Run.get_output", "Run.summarize"), "AutoML"),
+}
+"""What only runs of a feature have that is not here, whatever they were submitted from."""
 
 
 @dataclass(frozen=True)

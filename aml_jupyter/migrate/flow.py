@@ -8,6 +8,7 @@ file's own, has no type, and what is done with it is nobody's use of v1.
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -78,7 +79,8 @@ class Walk(ast.NodeVisitor):
         self._inside = True
         for function, cell in self._later:
             self._cell = cell
-            self._function(function)
+            with contextlib.suppress(RecursionError):  # the rest of it is as deep
+                self._function(function)
         self._later = []
         return sorted(self.uses, key=lambda use: (use.place.cell or 0, use.place.line))
 

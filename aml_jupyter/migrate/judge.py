@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ..compat import modules, shims
 from ..compat.names import AZURE_ONLY, FEATURES, SETTABLE
 from . import surface
-from .differences import CALLED, KEYWORDS, LINES, MISSING, Fact, rule_for
+from .differences import CALLED, KEYWORDS, LINES, MISSING, OF_FEATURES, Fact, rule_for
 from .flow import Use
 from .report import CANNOT, DIFFERS, SAME, Finding
 from .sources import OddLine
@@ -90,7 +90,8 @@ def _of_feature(feature: str) -> Fact | None:
 
 def _member(use: Use) -> tuple[str, Fact | None]:
     subject = f"{use.owner}.{use.name}"
-    feature = _feature_of(use.owner, use.module)
+    there = surface.has(use.owner, use.name)
+    feature = _feature_of(use.owner, use.module) or (not there and OF_FEATURES.get(subject))
     if feature:
         return feature, _of_feature(feature)
     rule = use.value is not None and rule_for(subject, use.value)
@@ -98,13 +99,18 @@ def _member(use: Use) -> tuple[str, Fact | None]:
         return rule.subject, rule.fact
     if f"{use.owner}.{use.name}" in SETTABLE:
         return subject, _SAME
-    known = _looked_up(CALLED, use.owner, use.name)
-    there = surface.has(use.owner, use.name)
+    known = _looked_up(CALLED, use.owner, use.name) or _refused(use.owner)
     if known is not None or there is not False:
         return subject, known or (_SAME if there else None)
     if use.stored:
         return subject, None  # Python lets one put anything there
     return subject, _looked_up(MISSING, use.owner, use.name) or _missing(use)
+
+
+def _refused(owner: str) -> Fact | None:
+    """What is said of a class that cannot be used at all."""
+    known = CALLED.get(owner)
+    return known if known is not None and known.verdict == CANNOT else None
 
 
 def _missing(use: Use) -> Fact:

@@ -59,6 +59,8 @@ class Piece:
     text: str
     cell: int | None = None
     span: CellSpan | None = None
+    apart: bool = False
+    """Whether it is a script that a cell writes, which shares no names with its notebook."""
     tree: ast.Module | None = None
     odd: list[OddLine] = field(default_factory=list)
 
@@ -207,6 +209,7 @@ def _below_magic(piece: Piece, lines: list[str]) -> list[str]:
     words = lines[0].strip()[2:].split()
     name = words[0] if words else ""
     writes_python = name == "writefile" and words[-1].strip("\"'").endswith(".py")
+    piece.apart = writes_python
     piece.odd.append(OddLine(Place(1, piece.cell), lines[0].strip()))
     if name in _STILL_PYTHON or writes_python:
         return [_blank(lines[0]), *lines[1:]]

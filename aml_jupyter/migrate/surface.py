@@ -60,7 +60,8 @@ def keywords(called: str) -> list[str] | None:
     owner, _, member = called.partition(".")
     if not member:
         found = _object(_places().get(owner, ""))
-        return _keywords(found) if callable(found) else None
+        is_ours = inspect.isclass(found) or inspect.isroutine(found)
+        return _keywords(found) if is_ours else None
     parts = [getattr(each, member, None) for each in _classes(owner)]
     taken = [_keywords(part) for part in parts if callable(part)]
     known = [each for each in taken if each is not None]
