@@ -160,6 +160,40 @@ def test_the_notebook_of_many_targets_does_what_it_tells(apart: Path) -> None:
     assert of_cell(said, "endless") == "'Canceled'"
 
 
+@pytest.mark.slow
+def test_the_notebook_of_the_pytorch_estimator_does_what_it_tells(apart: Path) -> None:
+    said = executed("v1_pytorch_estimator.ipynb", apart)
+
+    assert "Creating a new compute target..." in of_cell(said, "ComputeTarget.create")
+    assert "pillow==5.4.1" in of_cell(said, "estimator.conda_dependencies")
+    assert "Epoch 29: val Acc 0.8" in of_cell(said, "experiment.submit(estimator)\nrun.wait")
+    assert of_cell(said, "run.register_model") == "('pt-dnn', 1, True)"
+    assert "outputs/model.npz to ./model/model.npz" in of_cell(said, "run.download_file")
+    both = of_cell(said, "distributed_training=MpiConfiguration()")
+    assert "{'birds': [24, 24]}" in both
+    assert "process 1 of 2 has 24 of 48 birds" in both
+    assert of_cell(said, "learned[").count("→") == 10
+
+
+@pytest.mark.slow
+def test_the_notebook_of_digits_does_what_it_tells(apart: Path) -> None:
+    said = executed("v1_tensorflow_digits.ipynb", apart)
+
+    registered = of_cell(said, "dataset.register(")
+    assert "mnist-dataset 1" in registered
+    assert registered.count(".gz") == 4
+    assert "tensorflow" in of_cell(said, "save_to_directory")
+    log = of_cell(said, 'Tutorial-TF-Mnist").submit(src)\nrun.wait')
+    assert "(1500, 784) (1500,) (297, 784) (297,)" in log
+    assert "Validation: 0.9" in log
+    assert of_cell(said, "inputDatasets").strip() == "mnist-dataset 1 Mount"
+    assert of_cell(said, "run.register_model").strip() == "tf-mnist:1 TensorFlow True"
+    assert of_cell(said, "download_files") == "['mnist-tf.model.npz']"
+    assert "{'type': 'worker', 'index': 1} of 2 workers cloud" in of_cell(said, "distr_config")
+    assert "deploy" in of_cell(said, "Model.deploy(")
+    assert "Figure" in of_cell(said, "init()\nfigure")
+
+
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
 def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
