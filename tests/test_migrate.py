@@ -123,7 +123,7 @@ def test_a_value_is_followed_from_what_made_it_to_where_it_is_used(tmp_path: Pat
             def __init__(self):
                 self.ws = Workspace.from_config()
             def use(self):
-                self.ws.sync_keys()
+                self.ws.no_such_member()
         """,
     )
     subjects = {each.subject for each in found(path).groups([CANNOT])}
@@ -133,7 +133,7 @@ def test_a_value_is_followed_from_what_made_it_to_where_it_is_used(tmp_path: Pat
         "Run.log(unit)",
         "ComputeTarget.no_such_target",
         "Run.list_by_nobody",
-        "Workspace.sync_keys",
+        "Workspace.no_such_member",
     }
 
 
@@ -224,7 +224,7 @@ def test_notebooks_are_read_across_cells_magics_and_shell_lines(tmp_path: Path) 
         tmp_path,
         "from azureml.core import Workspace\n%matplotlib inline\nws = Workspace.from_config()",
         "!pip install --upgrade \\\n   azureml-sdk\n!az ml run list\nfiles = !ls\nWorkspace?",
-        "%%time\nws.sync_keys()",
+        "%%time\nws.no_such_member()",
         "%%writefile t.py\nfrom azureml.core import Run\nrun = Run.get_context()\nrun.nothing()",
         "%%bash\npip install azureml-core\nls",
         "%%html\n<b>from azureml.core import Run</b>",
@@ -493,7 +493,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (place / "sub").mkdir(parents=True)
     script(place, "from azureml.core import Run\nRun.get_context().log('a', 1)\n")
     script(place / "sub", "VALUE = 1\n", "helper.py")
-    notebook(place, "from azureml.core import Workspace\nWorkspace.from_config().sync_keys()")
+    notebook(place, "from azureml.core import Workspace\nWorkspace.from_config().no_such_member()")
     (place / "data.csv").write_text("azureml")
     monkeypatch.chdir(tmp_path)
     return place
@@ -507,8 +507,8 @@ def test_the_exit_code_says_whether_everything_runs(
     assert said.splitlines()[0] == "100 % ━━━━━━━━━━  train.py  ✔ 2"
     assert main(["migrate", "project"]) == 1
     said = capsys.readouterr().out
-    assert "✖ Workspace.sync_keys 1:2" in said
-    assert "→ leave it out" in said
+    assert "✖ Workspace.no_such_member 1:2" in said
+    assert "1 file  is not here" in said
     assert "train.py" not in said
     assert "75 % of 4 lines that use v1 run here; 1 of 2 files to the end" in said
     assert main(["migrate", "project", "--all"]) == 1
@@ -524,7 +524,7 @@ def test_programs_are_told_all_of_it_as_json(
     assert (told["score"], told["runs"], told["without_v1"]) == (75, False, 1)
     one = next(each for each in told["files"] if each["path"] == "train.ipynb")
     assert one["lines"] == {"same": 1, "differs": 0, "cannot": 1}
-    assert one["findings"][-1]["subject"] == "Workspace.sync_keys"
+    assert one["findings"][-1]["subject"] == "Workspace.no_such_member"
     assert (one["findings"][-1]["cell"], one["findings"][-1]["line"]) == (1, 2)
 
 

@@ -115,6 +115,15 @@ CALLED: Mapping[str, Fact] = {
     "Experiment.get_portal_url": _differs("gives a folder, not a page of Azure"),
     "Workspace.get_default_keyvault": _differs("keeps secrets of this workspace, not of Azure"),
     "Workspace.webservices": _differs("is empty: web services are not here yet"),
+    **dict.fromkeys(
+        ("Workspace.linked_services", "Workspace.list_keys", "Workspace.private_endpoints"),
+        _differs("is empty: the workspace is a folder"),
+    ),
+    "Workspace.sync_keys": _differs("does nothing: a folder has no keys"),
+    "Workspace.delete": _cannot(
+        "is refused: nothing is rented here, and every run would be lost",
+        "delete runs by aml delete",
+    ),
     "Workspace.images": _differs("is empty: images of services are not here"),
     "Workspace.get_details": _differs("describes the local workspace: no resources behind it"),
 }
@@ -183,19 +192,14 @@ MISSING: Mapping[str, Fact] = {
             for each in (
                 "delete_private_endpoint_connection",
                 "diagnose_workspace",
-                "linked_services",
                 "list_connections",
-                "list_keys",
-                "private_endpoints",
                 "set_connection",
                 "setup",
-                "sync_keys",
                 "update_dependencies",
             )
         ),
         _cannot(_IN_AZURE, "leave it out"),
     ),
-    "Run.list_by_compute": _cannot("is not here", "target.get_active_runs()"),
     "Datastore.register_hdfs": _cannot(
         "this kind of storage is not here", "download the files, and upload them to a datastore"
     ),
