@@ -183,6 +183,42 @@ def test_a_damaged_file_of_the_cache_is_noticed_and_fetched_again(
     assert site.sent("/x") == 2
 
 
+@pytest.mark.parametrize("damaged", ["{}", "[]", "{", '{"sha256": null, "name": "x"}'])
+def test_a_damaged_record_of_the_cache_is_as_good_as_none(
+    ws: Workspace, site: Site, damaged: str
+) -> None:
+    site.files["/x"] = b"abc"
+    dataset = Dataset.File.from_files(f"{site.address}/x")
+    assert content_of(dataset) == b"abc"
+    (record,) = (ws.folder.root / "datasets/cache/addresses").glob("*.json")
+    record.write_text(damaged)
+    with pytest.raises(UserErrorException, match="Nothing is kept of other addresses"):
+        Dataset.File.from_files(f"{site.address}/gone").located()
+    assert content_of(dataset) == b"abc"
+
+
+def test_addresses_that_differ_after_the_question_mark_are_files_of_their_own(
+    ws: Workspace, site: Site
+) -> None:
+    site.files.update({"/f.csv?id=1": b"1", "/f.csv?id=2": b"2"})
+    addresses = [f"{site.address}/f.csv?id={number}" for number in (1, 2, 2)]
+    dataset = Dataset.File.from_files(addresses)
+    assert len(set(dataset.to_path())) == 2
+    assert all(path.endswith(".csv") for path in dataset.to_path())
+    assert [Path(path).read_text() for path in dataset.download()] == ["1", "2"]
+    with dataset.mount() as mounted:
+        found = Path(mounted.mount_point).rglob("*.csv")
+        assert sorted(path.read_text() for path in found) == ["1", "2"]
+
+
+def test_an_address_leads_out_of_no_folder(ws: Workspace, site: Site, project: Path) -> None:
+    site.files["/a/../../../../x"] = b"1"
+    (path,) = Dataset.File.from_files(f"{site.address}/a/../../../../x").download("data")
+    assert (project / "data") in Path(path).resolve().parents
+    with pytest.raises(UserErrorException, match="is no address"):
+        Dataset.File.from_files("http://[::1/x")
+
+
 def test_a_download_that_is_cut_off_is_no_file(ws: Workspace, site: Site) -> None:
     site.files["/x"] = b"x" * 100_000
     site.cut_after = 90_000

@@ -124,6 +124,27 @@ def test_links_are_followed_but_not_round_in_circles(ws: Workspace, project: Pat
     (project / "here/far").symlink_to(project / "far")
     (project / "here/round").symlink_to(project)
     assert Dataset.File.from_files("here").to_path() == ["/b.csv", "/far/a.csv"]
+    for name, other in (("one", "two"), ("two", "one")):
+        written(project, **{f"pair__{name}__x": name})
+        (project / f"pair/{name}/to").symlink_to(project / "pair" / other)
+    pair = ["/one/to/x", "/one/x", "/two/to/x", "/two/x"]
+    assert Dataset.File.from_files("pair").to_path() == pair
+
+
+def test_a_pattern_looks_only_where_something_may_fit(ws: Workspace, project: Path) -> None:
+    written(project, a__x_csv="1", b__y_csv="2", b__c__z_csv="3")
+    os.mkfifo(project / "a/waits.csv")
+    (project / "b/c").chmod(0)  # root looks in nevertheless, and finds nothing that fits
+    assert Dataset.File.from_files("*/*.csv").to_path() == ["/a/x.csv", "/b/y.csv"]
+    (project / "b/c").chmod(0o700)
+
+
+def test_a_file_that_several_paths_name_is_there_once(store: Datastore) -> None:
+    dataset = Dataset.File.from_files([(store, "d/a.csv"), (store, "d/*.csv"), (store, "d/sub")])
+    name = "/workspaceblobstore/d/"
+    assert dataset.to_path() == [f"{name}a.csv", f"{name}sub/b.csv", f"{name}sub/notes"]
+    with dataset.mount() as mounted:
+        assert (Path(mounted.mount_point) / "workspaceblobstore/d/a.csv").exists()
 
 
 def test_what_is_not_there_is_told_with_the_nearest_name(store: Datastore) -> None:
@@ -218,6 +239,30 @@ def test_after_unregistering_the_name_is_free_and_the_id_still_leads_to_the_data
     assert "data" not in ws.datasets
     assert Dataset.get_by_id(ws, was).to_path() == ["/a.csv", "/sub/b.csv", "/sub/notes"]
     assert Dataset.File.from_files((store, "single.csv")).register(ws, "data").version == 1
+    # Who has the id, such as a model that was trained with the data, still means the first.
+    assert Dataset.get_by_id(ws, was).to_path() == ["/a.csv", "/sub/b.csv", "/sub/notes"]
+    stale = Dataset.get_by_id(ws, was)
+    with pytest.raises(UserErrorException, match="is another one by now"):
+        stale.add_tags({"a": "1"})
+    assert Dataset.get_by_name(ws, "data").tags == {}
+
+
+@pytest.mark.parametrize("name", ["", " ", ".hidden", "x" * 61, "数" * 40, "a\nb", "a\ud800", 3])
+def test_what_can_be_no_name_is_refused_and_not_found(
+    ws: Workspace, store: Datastore, name: Any
+) -> None:
+    with pytest.raises(UserErrorException, match="is not a name for a dataset"):
+        Dataset.File.from_files((store, "d/")).register(ws, name)
+    for find in (Dataset.get_by_name, Dataset.get_by_id):
+        with pytest.raises(UserErrorException, match="There is no dataset"):
+            find(ws, str(name) * 300)
+
+
+def test_tags_that_are_no_dictionary_are_refused(ws: Workspace, store: Datastore) -> None:
+    dataset: Any = Dataset.File.from_files((store, "d/"))
+    for tags in ("area", ["area"]):
+        with pytest.raises(UserErrorException, match="are no tags"):
+            dataset.register(ws, "data", tags=tags)
 
 
 # Files ----------------------------------------------------------------------------------------

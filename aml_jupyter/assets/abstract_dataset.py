@@ -163,7 +163,12 @@ class AbstractDataset(Consumable):
                 "Register it there, or copy the files to a datastore of this one.",
             )
         record = records.register(
-            root, self._definition, str(name or ""), description, tags, create_new_version
+            root,
+            self._definition,
+            "" if name is None else name,
+            description,
+            tags,
+            create_new_version,
         )
         return opened(root, record)
 
@@ -174,8 +179,7 @@ class AbstractDataset(Consumable):
 
     def add_tags(self, tags: Mapping[str, Any] | None = None) -> Any:
         """The dataset with more tags."""
-        new = {str(key): str(value) for key, value in (tags or {}).items()}
-        return self._changed(tags={**self._now().tags, **new})
+        return self._changed(tags={**self._now().tags, **records.tags_as_texts(tags)})
 
     def remove_tags(self, tags: Any = None) -> Any:
         """The dataset without some tags; given by their keys, or as a dictionary."""
@@ -187,7 +191,7 @@ class AbstractDataset(Consumable):
         """The dataset with another description, or with other tags in place of all it had."""
         changes: dict[str, Any] = {} if description is None else {"description": description}
         if tags is not None:
-            changes["tags"] = {str(key): str(value) for key, value in tags.items()}
+            changes["tags"] = records.tags_as_texts(tags)
         return self._changed(**changes)
 
     def _changed(self, **changes: Any) -> Any:

@@ -32,6 +32,16 @@ if TYPE_CHECKING:
 
 MIRRORS = "AML_MIRRORS"
 
+_RECORD = {
+    "address": str,
+    "marks": dict,
+    "sha256": str,
+    "size": int,
+    "name": str,
+    "stat": list,
+    "asked": float,
+}
+
 
 class Fetching:
     """Fetches addresses into a workspace; ``notes`` collects what people should know."""
@@ -130,8 +140,8 @@ class Fetching:
 
     def _kept(self, place: str) -> tuple[str, Mapping[str, Any]]:
         """The file fetched before, if it is still whole, and its record."""
-        record = read_json(self._record_path(place))
-        if not isinstance(record, dict):
+        record = _record_at(self._record_path(place))
+        if not record:
             return "", {}
         path = self._content_path(record["sha256"], record["name"])
         if not os.path.exists(path):
@@ -153,7 +163,7 @@ class Fetching:
     def _unreachable(self, place: str, error: Unreachable) -> UserErrorException:
         folder = os.path.join(self._cache, "addresses")
         names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        records = [read_json(os.path.join(folder, n)) for n in names if n.endswith(".json")]
+        records = [_record_at(os.path.join(folder, n)) for n in names if n.endswith(".json")]
         kept = [record["address"] for record in records if record]
         shown = f"Kept are: {', '.join(kept[:5])}" if kept else "Nothing is kept of other addresses"
         return UserErrorException(
@@ -169,6 +179,15 @@ class Fetching:
 
     def _content_path(self, digest: str, name: str) -> str:
         return os.path.join(self._cache, "content", digest, name)
+
+
+def _record_at(path: str) -> Mapping[str, Any]:
+    """What is known of an address; nothing where the record is damaged, too."""
+    record = read_json(path)
+    is_whole = isinstance(record, dict) and all(
+        isinstance(record.get(key), kind) for key, kind in _RECORD.items()
+    )
+    return record if is_whole else {}
 
 
 # Mirrors --------------------------------------------------------------------------------------

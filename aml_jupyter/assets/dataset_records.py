@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from typing import Any, Mapping
 
 
+_LONGEST_FILE = 250
+
+
 class DatasetRecord(NamedTuple):
     """A version of a registered dataset; of one that is only saved, ``name`` is None."""
 
@@ -68,7 +71,8 @@ def by_id(root: str, dataset_id: str) -> DatasetRecord:
         )
     saved = DatasetRecord.from_json(record)
     now = read_json(_version_path(root, saved.name, saved.version)) if saved.name else None
-    return DatasetRecord.from_json(now) if now else saved
+    # The name may have been given to something else since: the id means what it always has.
+    return DatasetRecord.from_json(now) if now and now["id"] == saved.id else saved
 
 
 def is_saved(root: str, dataset_id: str) -> bool:
@@ -132,7 +136,7 @@ def register(
                 "Pass create_new_version=True, or give another name.",
             )
         version = known[-1] + 1 if known else 1
-        texts = {str(key): str(value) for key, value in (tags or {}).items()}
+        texts = tags_as_texts(tags)
         record = DatasetRecord(guid(), definition, name, version, description, texts, time.time())
         _write(_saved_path(root, record.id), record)
         _write(_version_path(root, name, version), record)
@@ -142,7 +146,13 @@ def register(
 def update(root: str, record: DatasetRecord, **changes: Any) -> DatasetRecord:
     """The record with other tags or another description, which are kept."""
     with locked(os.path.join(root, "datasets", "registered.lock")):
-        changed = find(root, str(record.name), record.version)._replace(**changes)
+        found = find(root, str(record.name), record.version)
+        if found.id != record.id:
+            raise UserErrorException(
+                f"Version {record.version} of the dataset {record.name} is another one by now.",
+                f"This one was unregistered; Dataset.get_by_name(ws, {record.name!r}) is the new.",
+            )
+        changed = found._replace(**changes)
         _write(_version_path(root, record.name, record.version), changed)
         return changed
 
@@ -171,7 +181,8 @@ def _listed(folder: str) -> list[str]:
 
 
 def _saved_path(root: str, dataset_id: str) -> str:
-    return os.path.join(root, "datasets", "saved", f"{os.path.basename(dataset_id)}.json")
+    name = os.path.basename(dataset_id)[:_LONGEST_FILE]
+    return os.path.join(root, "datasets", "saved", f"{name}.json")
 
 
 def _registered_folder(root: str) -> str:
@@ -179,9 +190,13 @@ def _registered_folder(root: str) -> str:
 
 
 def _folder_of(root: str, name: str | None) -> str:
+    return os.path.join(_registered_folder(root), _quoted(str(name)))
+
+
+def _quoted(name: str) -> str:
     from urllib.parse import quote
 
-    return os.path.join(_registered_folder(root), quote(str(name), safe=" "))
+    return quote(name, safe=" ", errors="surrogatepass")
 
 
 def _version_path(root: str, name: str | None, version: int | None) -> str:
@@ -194,3 +209,15 @@ def _check_name(name: object) -> None:
             f"{name!r} is not a name for a dataset.",
             "It is a text of at most 60 characters that does not begin with a dot.",
         )
+    if len(_quoted(name)) > _LONGEST_FILE or not name.isprintable():
+        raise UserErrorException(
+            f"{name!r} is not a name for a dataset: no folder can be called so.",
+            "Use a shorter one, or one of plain letters.",
+        )
+
+
+def tags_as_texts(tags: Mapping[str, Any] | None) -> dict[str, str]:
+    """Tags as they are kept."""
+    if not isinstance(tags, (dict, type(None))):
+        raise UserErrorException(f"{tags!r} are no tags.", "Give a dictionary: {'key': 'value'}.")
+    return {str(key): str(value) for key, value in (tags or {}).items()}

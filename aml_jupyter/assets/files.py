@@ -12,7 +12,7 @@ from aml_jupyter.job.layout import full_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterator
+    from typing import Callable, Iterator, Sequence
 
     Progress = Callable[[int, int], None]
 
@@ -52,29 +52,44 @@ def path_within(path: object, what: str = "a datastore") -> str:
 
 
 def files_below(
-    folder: str, prefix: str = "", without: tuple[str, ...] = ()
+    folder: str, prefix: str = "", without: tuple[str, ...] = (), came_by: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, str]]:
     """(relative name, path) of every file, in the order of their names; links are followed.
 
-    What is in the folders ``without`` (real paths) is left out.
+    What is in the folders ``without`` (real paths) is left out. ``came_by`` are the folders that
+    links on the way here were in and led to: a link back to one of them has no end.
     """
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        if entry.is_dir():
-            left_out = without and os.path.realpath(entry.path) in without
-            if not left_out and not _leads_up(entry):
-                yield from files_below(entry.path, f"{prefix}{entry.name}/", without)
-        elif entry.is_file() and not _ASIDE.search(entry.name):
+    for entry in _entries(folder):
+        if not entry.is_dir():
+            if entry.is_file() and not _ASIDE.search(entry.name):
+                yield prefix + entry.name, entry.path
+        elif not (without and os.path.realpath(entry.path) in without):
+            passed = came_by
+            if entry.is_symlink():
+                passed = (*came_by, os.path.realpath(folder))
+                there = os.path.realpath(entry.path)
+                if any(f"{each}/".startswith(f"{there}/") for each in passed):
+                    continue
+                passed = (*passed, there)
+            yield from files_below(entry.path, f"{prefix}{entry.name}/", without, passed)
+
+
+def files_fitting(
+    folder: str, parts: Sequence[Callable[[str], bool]], prefix: str = ""
+) -> Iterator[tuple[str, str]]:
+    """The same for those whose path fits part by part; no other folder is looked into."""
+    for entry in _entries(folder):
+        if not parts[0](entry.name):
+            continue
+        if len(parts) > 1 and entry.is_dir():
+            yield from files_fitting(entry.path, parts[1:], f"{prefix}{entry.name}/")
+        elif len(parts) == 1 and entry.is_file() and not _ASIDE.search(entry.name):
             yield prefix + entry.name, entry.path
 
 
-def _leads_up(entry: os.DirEntry[str]) -> bool:
-    """Whether a link to a folder leads to one that it lies in: there would be no end."""
-    if not entry.is_symlink():
-        return False
-    here, there = os.path.realpath(os.path.dirname(entry.path)), os.path.realpath(entry.path)
-    return f"{here}/".startswith(f"{there}/")
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

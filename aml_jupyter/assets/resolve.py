@@ -10,9 +10,9 @@ from typing import NamedTuple
 from aml_jupyter.errors import UserErrorException, near
 
 from .addresses import Fetching
-from .definition import Definition, Source
+from .definition import FILE, Definition, Source
 from .expressions import names_in, value_of
-from .files import files_below
+from .files import files_below, files_fitting
 from .partition import PartitionFormat
 from .stores import StoreRecord, store
 
@@ -157,7 +157,8 @@ def _entries(
         said = PartitionFormat.read(form)
         # The format may name folders above those that stay in a file's name.
         entries = [e._replace(values=said.values(e.address or e.path)) for e in entries]
-    if definition.kind == "file":
+    if definition.kind == FILE:
+        entries = _apart(entries) if several else entries
         entries = _stepped(entries, definition.steps, fetching)
     return _fetched(entries, fetching, progress)
 
@@ -173,7 +174,29 @@ def _of_source(source: Source, root: str, fetching: Fetching, several: bool) -> 
             name = f"{source.datastore}/{path}" if several else below or _last(source.path)
         else:
             name = url_name(address) if several or not below else below
-        yield Entry(name, "", address=address, alone=not below)
+        yield Entry(_inside(name), "", address=address, alone=not below)
+
+
+def _inside(name: str) -> str:
+    """``name``, which is an address's, without what would lead out of the folder it is put in."""
+    return "/".join("%2E%2E" if part == ".." else part for part in name.split("/"))
+
+
+def _apart(entries: list[Entry]) -> list[Entry]:
+    """Each file once, under a name of its own: addresses may differ in what follows the ``?``."""
+    import hashlib
+
+    known: dict[str, Entry] = {}
+    for entry in entries:
+        namesake = known.get(entry.name, entry)
+        if (namesake.path, namesake.address) != (entry.path, entry.address):
+            stem, dot, kind = entry.name.rpartition(".")
+            if not stem or "/" in kind:
+                stem, dot, kind = entry.name, "", ""
+            mark = hashlib.sha256((entry.address or entry.path).encode()).hexdigest()[:8]
+            entry = entry._replace(name=f"{stem}-{mark}{dot}{kind}")
+        known[entry.name] = entry
+    return list(known.values())
 
 
 def _on_disk(where: str, base: str, source: Source, several: bool) -> Iterator[Entry]:
@@ -197,7 +220,10 @@ def _on_disk(where: str, base: str, source: Source, several: bool) -> Iterator[E
 def _matching(pattern: str) -> list[tuple[str, str]]:
     """(name below the folders without a pattern, path) of the files that match."""
     fixed = _fixed(pattern)
-    matches = _glob(pattern[len(fixed) :].lstrip("/"))
+    wanted = pattern[len(fixed) :].lstrip("/")
+    if "**" not in wanted:
+        return list(files_fitting(fixed or "/", [_glob(part) for part in wanted.split("/")]))
+    matches = _glob(wanted)
     return [(name, path) for name, path in files_below(fixed or "/") if matches(name)]
 
 

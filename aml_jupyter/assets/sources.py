@@ -65,8 +65,18 @@ def _address_or_file(text: str) -> str:
 
         return url2pathname(text[len("file://") :])
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-        return text
+        return _checked(text)
     return os.path.abspath(os.path.expanduser(text))
+
+
+def _checked(address: str) -> str:
+    from urllib.parse import urlsplit
+
+    try:
+        urlsplit(address)
+    except ValueError as error:
+        raise UserErrorException(f"{address!r} is no address: {error}.", _HOW) from None
+    return address
 
 
 def target_of(target: Any) -> tuple[Datastore, str]:
