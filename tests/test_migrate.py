@@ -33,7 +33,7 @@ def notebook(folder: Path, *cells: str, name: str = "train.ipynb", **layout: Any
     content.cells.append(nbformat.v4.new_markdown_cell("# from azureml.core import Run"))
     for number, cell in enumerate(cells, 1):
         output = nbformat.v4.new_output("stream", text=f"said {number}\n")
-        made = nbformat.v4.new_code_cell(textwrap.dedent(cell), outputs=[output])
+        made = nbformat.v4.new_code_cell(cell, outputs=[output])
         content.cells.append(made)
     path = folder / name
     plain = json.loads(nbformat.writes(content))
@@ -249,6 +249,19 @@ def test_a_script_that_a_cell_writes_shares_no_names_with_its_notebook(tmp_path:
         "model.predict(1)",
     )
     assert verdicts(path) == {"1:1": SAME, "1:2": SAME, "3:1": CANNOT}
+
+
+def test_cells_that_are_indented_as_a_whole_and_star_imports_are_understood(tmp_path: Path) -> None:
+    path = notebook(
+        tmp_path,
+        "from azureml.core import *",
+        "\n  ws = Workspace.from_config()\n\n  %time ws.name\n  ws.no_such_member()\n",
+        "  ws\n1 +",
+    )
+    assert verdicts(path) == {"1:1": SAME, "2:2": SAME, "2:5": CANNOT}
+    assert [str(place) for place, _ in found(path).problems] == ["3:2"]
+    path = notebook(tmp_path, "if True:\n  pass", "  import azureml.core as core\n  core.VERSION")
+    assert "  import aml_jupyter as core\\n" in written(path)
 
 
 def test_settings_are_read_as_well(tmp_path: Path) -> None:

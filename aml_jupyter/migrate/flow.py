@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ..compat import modules
 from .sources import Place
 from .types import EACH, LISTED, type_of_call, type_of_member
 
@@ -123,7 +124,8 @@ class Walk(ast.NodeVisitor):
         for alias in node.names:
             bound = alias.asname or alias.name
             self._use(alias, "import", module, alias.name)
-            self.known[bound] = Meant(NAME, alias.name, module)
+            names = _public(module) if alias.name == "*" else {bound: alias.name}
+            self.known.update((each, Meant(NAME, v1, module)) for each, v1 in names.items())
 
     # What is used -----------------------------------------------------------------------------
 
@@ -387,6 +389,12 @@ def dotted(node: ast.AST) -> str:
 def text_of(node: ast.expr) -> str | None:
     """The text of a literal, if it is one."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _public(module: str) -> dict[str, str]:
+    """What ``import *`` of one of v1's modules brings."""
+    names = {**modules.homes_of(module), **modules.later_of(module)}
+    return {name: name for name in names if not name.startswith("_")}
 
 
 def _element(meant: Meant | None) -> Meant | None:

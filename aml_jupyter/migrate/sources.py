@@ -199,9 +199,26 @@ def _tree(piece: Piece) -> ast.Module:
     if lines and lines[0].lstrip().startswith("%%"):
         lines = _below_magic(piece, lines)
     try:
-        return ast.parse("".join(lines))
+        return _parsed(lines)
     except SyntaxError:
-        return ast.parse("".join(_masked(piece, lines)))
+        return _parsed(_masked(piece, lines))
+
+
+def _parsed(lines: list[str]) -> ast.Module:
+    """The tree of a cell, which may be indented as a whole."""
+    first = next((line for line in lines if line.strip()), "")
+    if not first[:1].isspace():
+        return ast.parse("".join(lines))
+    try:
+        tree = ast.parse("".join(["if 1:\n", *lines]))
+    except SyntaxError as error:
+        error.lineno = max(1, (error.lineno or 1) - 1)
+        raise
+    whole = tree.body[0]
+    if not isinstance(whole, ast.If) or whole.orelse or len(tree.body) > 1:
+        raise SyntaxError("unindent does not match any outer indentation level")
+    tree.body = whole.body
+    return ast.increment_lineno(tree, -1)
 
 
 def _below_magic(piece: Piece, lines: list[str]) -> list[str]:
