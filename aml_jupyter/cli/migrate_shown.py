@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
@@ -16,6 +17,7 @@ from .present import is_terminal, one_line
 _MARKS = {CANNOT: ("✖", "red"), DIFFERS: ("≈", "yellow"), SAME: ("✔", "green")}
 _BAR = 10
 _MOST_PLACES = 6
+_MOST_NAMES = 3
 _PLAIN_WIDTH = 2000
 
 
@@ -87,16 +89,16 @@ def _body(each: FileReport, alone: bool, every_line: bool) -> Iterator[Renderabl
         for verdict in (CANNOT, DIFFERS):
             groups = each.groups([verdict])
             if groups:
-                yield Padding(_in_one_line(verdict, groups), (0, 0, 0, 2))
+                mark, style = _MARKS[verdict]
+                yield _table([(Text(mark, style), _in_one_line(groups))], gap=1)
 
 
-def _in_one_line(verdict: str, groups: Sequence[Group]) -> Text:
-    mark, style = _MARKS[verdict]
-    told = Text(f"{mark} ", style)
+def _in_one_line(groups: Sequence[Group]) -> Text:
+    told = Text()
     for number, group in enumerate(groups):
         name, places = _short(group.subject), _places(group.places)
         told.append(" · " if number else "", "dim")
-        told.append(_unbroken(name), "default").append(_unbroken(f" {places}"), "dim")
+        told.append(_unbroken(name)).append(_unbroken(f" {places}"), "dim")
     return told
 
 
@@ -105,10 +107,8 @@ def _unbroken(text: str) -> str:
     return one_line(text).replace(" ", "\N{NO-BREAK SPACE}" if is_terminal() else " ")
 
 
-def _table(rows: Iterable[Sequence[RenderableType]]) -> RenderableType:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for no_wrap in (True, False, False):
-        table.add_column(no_wrap=no_wrap)
+def _table(rows: Iterable[Sequence[RenderableType]], gap: int = 2) -> RenderableType:
+    table = Table.grid(padding=(0, gap, 0, 0))
     for row in rows:
         table.add_row(*row)
     return Padding(table, (0, 0, 0, 2))
@@ -116,7 +116,7 @@ def _table(rows: Iterable[Sequence[RenderableType]]) -> RenderableType:
 
 def _row(group: Group, places: str) -> Sequence[RenderableType]:
     mark, style = _MARKS[group.verdict]
-    name = Text.assemble((f"{mark} ", style), one_line(_short(group.subject)))
+    name = Text.assemble((f"{mark} ", style), _unbroken(_short(group.subject)))
     return name, Text(places, "dim"), _told(group.text, group.way)
 
 
@@ -151,21 +151,27 @@ def _told(text: str, way: str) -> Text:
 def _legend(files: Sequence[FileReport]) -> Iterator[RenderableType]:
     """What stands in the way, and what differs: each once, the most frequent first."""
     for verdict, title in ((CANNOT, "What cannot run"), (DIFFERS, "What differs")):
-        found: dict[tuple[str, str, str], list[int]] = {}
+        said: dict[tuple[str, str], Counter[str]] = {}
         for each in files:
             for group in each.groups([verdict]):
-                key = (group.subject, group.text, group.way)
-                found.setdefault(key, []).append(len(group.places))
-        if not found:
+                said.setdefault((group.text, group.way), Counter())[_short(group.subject)] += 1
+        if not said:
             continue
         yield Text(title, "bold")
-        ranked = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
-        rows = [
-            _row(Group(verdict, subject, text, way, ()), f"{_files(len(in_files))}")
-            for (subject, text, way), in_files in ranked
-        ]
-        yield _table(rows)
+        ranked = sorted(said.items(), key=lambda item: (-max(item[1].values()), item[0]))
+        yield _table(_explained(verdict, subjects, *told) for told, subjects in ranked)
         yield Text()
+
+
+def _explained(
+    verdict: str, subjects: Counter[str], text: str, way: str
+) -> Sequence[RenderableType]:
+    mark, style = _MARKS[verdict]
+    names = [name for name, _ in subjects.most_common()]
+    more = [f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    shown = "\n  ".join(map(one_line, [*names[:_MOST_NAMES], *more]))
+    name = Text.assemble((f"{mark} ", style), shown)
+    return name, Text(_files(max(subjects.values())), "dim"), _told(text, way)
 
 
 def _total(report: Report) -> Text:

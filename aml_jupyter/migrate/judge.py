@@ -170,7 +170,7 @@ def _foreign(use: Use) -> tuple[str, Fact | None]:
     if today is None:
         return use.owner, None
     today = today.replace("builtins.", "")
-    text = f"is gone from {module.partition('.')[0]} since"
+    text = f"is no longer in {module.partition('.')[0]}"
     return use.owner, Fact(DIFFERS, text, f"{today}, or aml compat run --shims")
 
 
