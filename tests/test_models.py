@@ -132,6 +132,34 @@ def test_a_folder_is_registered_whole_and_child_paths_choose_from_it(
         Model.register(ws, "net", "none", child_paths=["x"])
 
 
+def test_what_a_link_in_a_folder_leads_to_is_registered_with_it(
+    ws: Workspace, project: Path
+) -> None:
+    (project / "weights").mkdir()
+    (project / "weights/a.bin").write_text("a")
+    (project / "net").mkdir()
+    (project / "net/latest").symlink_to("../weights")
+    model = Model.register(ws, "net", "net")
+    assert Path(model.download("out"), "latest/a.bin").read_text() == "a"
+
+
+def test_what_is_no_tag_dataset_or_resource_is_told_before_anything_is_registered(
+    ws: Workspace, project: Path
+) -> None:
+    (project / "m").write_text("m")
+    for wrong, said in (
+        ({"tags": "area"}, "are a dictionary"),
+        ({"properties": ["a"]}, "are a dictionary"),
+        ({"sample_input_dataset": "data"}, "is not a dataset"),
+        ({"datasets": [("training", "data")]}, "is not a dataset"),
+        ({"resource_configuration": "1 cpu"}, "is not a resource configuration"),
+    ):
+        keywords: Any = wrong
+        with pytest.raises(UserErrorException, match=said):
+            Model.register(ws, "m", "mnist", **keywords)
+    assert ws.models == {}
+
+
 def test_a_path_that_is_not_there_is_named_with_what_is_like_it(
     ws: Workspace, project: Path
 ) -> None:
@@ -464,6 +492,38 @@ def test_get_model_path_elsewhere_looks_in_azureml_models_then_in_the_folder_her
         Model.get_model_path("other")
 
 
+def test_a_version_may_be_text_and_what_can_be_no_name_is_not_found(
+    several: Workspace, project: Path
+) -> None:
+    name = Model.list(several)[0].name
+    version: Any = "1"
+    assert Model(several, name, version=version).version == 1
+    assert Model.get_model_path(name, version, _workspace=several).split("/")[2] == "1"
+    for missing in ("x" * 300, "a\0b", "../datasets", "..", 3):
+        wrong: Any = missing
+        with pytest.raises(WebserviceException, match="ModelNotFound"):
+            Model(several, wrong)
+    with pytest.raises(WebserviceException, match="there is no model nonsense in this"):
+        Model(several, id="nonsense")
+
+
+def test_a_model_that_another_workspace_left_in_the_folder_is_not_taken_for_this_one(
+    ws: Workspace, project: Path
+) -> None:
+    (project / "m").write_text("of old")
+    Model.register(ws, "m", "mnist")
+    assert Path(Model.get_model_path("mnist", _workspace=ws)).read_text() == "of old"
+    shutil.rmtree(ws.folder.root)  # as who begins anew does
+    again = Workspace.from_config()
+    (project / "m").write_text("new")
+    Model.register(again, "m", "mnist")
+    path = Path(Model.get_model_path("mnist", _workspace=again))
+    assert path.read_text() == "new"
+    path.write_text("changed by its user")
+    assert Model.get_model_path("mnist", _workspace=again) == str(path)
+    assert path.read_text() == "changed by its user"
+
+
 # Staying as it was ----------------------------------------------------------------------------
 
 
@@ -519,6 +579,33 @@ def test_what_was_changed_before_its_hash_was_known_is_noticed_by_its_times(
     Path(model._folder, "files.json").write_text(json.dumps(notes))
     overwrite(files_of(model)["big.bin"], b"other")
     assert model.damages() == {"big.bin": "was changed before its hash was known"}
+
+
+def test_damaged_facts_are_told_and_hide_no_other_model(ws: Workspace, project: Path) -> None:
+    (project / "m").write_text("m")
+    first, second = (Model.register(ws, "m", "mnist") for _ in range(2))
+    Model.register(ws, "m", "other")
+    Path(second._folder, "model.json").write_text("{}")
+    assert sorted(model.id for model in Model.list(ws)) == ["mnist:1", "other:1"]
+    with pytest.raises(WebserviceException, match="Version 2 is damaged"):
+        Model(ws, "mnist", version=2)
+    Path(first._folder, "files.json").write_text("[")
+    for use in (first.download, first.damages):
+        with pytest.raises(UserErrorException, match=r"damaged: its file files\.json"):
+            use()
+    with pytest.raises(UserErrorException, match=r"damaged: its file files\.json"):
+        Model.get_model_path("mnist", _workspace=ws)
+    Path(first._folder).parent.joinpath("number").write_text("nonsense")
+    assert Model.register(ws, "m", "mnist").version == 3
+
+
+def test_a_file_in_the_way_of_a_download_is_told(done: Run, project: Path) -> None:
+    model = done.register_model("model", "outputs/model.pkl")
+    (project / "file").write_text("")
+    (project / "out/model.pkl").mkdir(parents=True)
+    for folder in ("file", "file/below", "out"):
+        with pytest.raises(WebserviceException, match="cannot be put into"):
+            model.download(folder, exist_ok=True)
 
 
 def test_damages_notes_the_hashes_that_are_missing(ws: Workspace, project: Path) -> None:

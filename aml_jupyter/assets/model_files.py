@@ -124,7 +124,8 @@ def sha256_of(path: str) -> str:
 
 def read_notes(folder: str) -> Notes:
     """What the files of the model in ``folder`` were when they came in, by name."""
-    return layout.read_json(os.path.join(folder, NOTES)) or {}
+    notes: Notes | None = layout.read_json(os.path.join(folder, NOTES))
+    return notes if isinstance(notes, dict) else {}
 
 
 def note_hashes(folder: str) -> None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import time
+from collections.abc import Mapping
 
 from aml_jupyter.errors import UserErrorException, WebserviceException, near
 from aml_jupyter.job.run import text_values
 
-from .model_shelf import ModelShelf
+from .model_shelf import NAME, ModelShelf
+from .resource_configuration import ResourceConfiguration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, Mapping, Sequence
+    from typing import Any, Iterable, Sequence
 
     from .model_shelf import Record
-    from .resource_configuration import ResourceConfiguration
-
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}")
 
 
 def new_facts(
@@ -38,7 +36,7 @@ def new_facts(
     resource_configuration: ResourceConfiguration | None = None,
 ) -> Record:
     """The record of a model that is to be registered; its version is still to come."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise WebserviceException(
             f"{name!r} is not a name for a model.",
             "It has at most 255 letters, digits, -, . and _, and starts with a letter or digit.",
@@ -52,8 +50,8 @@ def new_facts(
         "created_by": _user(),
         "run_id": run_id,
         "experiment": experiment,
-        "tags": text_values(dict(tags or {})),
-        "properties": text_values(dict(properties or {})),
+        "tags": texts(tags or {}),
+        "properties": texts(properties or {}),
         "description": description,
         "framework": model_framework,
         "framework_version": None
@@ -62,7 +60,7 @@ def new_facts(
         "datasets": pairs_of(datasets or ()),
         "sample_input": id_of(sample_input_dataset),
         "sample_output": id_of(sample_output_dataset),
-        "resources": resource_configuration and resource_configuration.serialize(),
+        "resources": wishes_of(resource_configuration),
     }
 
 
@@ -139,12 +137,39 @@ def known(workspace: Any, name: str | None) -> str:
     """A hint: the versions of a name, or the names that are like it."""
     shelf = ModelShelf(workspace)
     versions = shelf.versions(name) if name else []
-    if versions:
-        return f"{name} has version{'s' if versions[1:] else ''} {', '.join(map(str, versions))}."
-    return near(name or "", shelf.names())
+    if not versions:
+        return near(str(name or ""), shelf.names())
+    hint = f"{name} has version{'s' if versions[1:] else ''} {', '.join(map(str, versions))}."
+    for version in versions:
+        if shelf.record(str(name), version) is None:
+            place = shelf.place(str(name), version)
+            hint += f" Version {version} is damaged: {place} has no facts."
+    return hint
+
+
+def number_of(version: Any) -> Any:
+    """A version as it is counted; programs have it as text, too, from ids and arguments."""
+    return int(version) if isinstance(version, str) and version.isdecimal() else version
 
 
 # Tags, properties, datasets -------------------------------------------------------------------
+
+
+def texts(values: Any) -> dict[str, str | None]:
+    """Tags or properties as records keep them."""
+    return text_values(dict(values) if isinstance(values, Mapping) else values)
+
+
+def wishes_of(configuration: Any) -> dict[str, Any] | None:
+    """A resource configuration as records keep it."""
+    if configuration is None:
+        return None
+    if not isinstance(configuration, ResourceConfiguration):
+        raise UserErrorException(
+            f"{configuration!r} is not a resource configuration.",
+            "Give ResourceConfiguration(cpu=1, memory_in_gb=0.5).",
+        )
+    return configuration.serialize()
 
 
 def without(tags: dict[str, Any], gone: str | Iterable[str]) -> None:
@@ -178,7 +203,13 @@ def pairs_of(datasets: Sequence[tuple[str, Any]]) -> list[list[str]]:
 
 def id_of(dataset: Any) -> str | None:
     """What a dataset is kept by; one that was not registered is kept as it is now."""
-    return None if dataset is None else str(dataset.id)
+    if dataset is None:
+        return None
+    if not hasattr(dataset, "id"):
+        raise UserErrorException(
+            f"{dataset!r} is not a dataset.", "Dataset.get_by_name(ws, name) gives one."
+        )
+    return str(dataset.id)
 
 
 def dataset_of(workspace: Any, dataset_id: str | None) -> Any:

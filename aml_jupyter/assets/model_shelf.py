@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 import time
 
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
     Record = Dict[str, Any]
 
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}")
+"""What a model may be called."""
+
 RECORD = "model.json"
+_FACTS = {"name", "version", "created", "run_id", "tags", "properties", "datasets", "framework"}
 _NUMBER = "number"
 _ASIDE = ".new-"
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -44,7 +49,8 @@ class ModelShelf:
 
     def versions(self, name: str) -> list[int]:
         """The versions of a name, ascending."""
-        found = _listed(os.path.join(self.folder, name))
+        is_name = isinstance(name, str) and NAME.fullmatch(name)
+        found = _listed(os.path.join(self.folder, name)) if is_name else ()
         return sorted(int(version) for version in found if version.isdigit())
 
     def place(self, name: str, version: int) -> str:
@@ -52,9 +58,9 @@ class ModelShelf:
         return os.path.join(self.folder, name, str(version))
 
     def record(self, name: str, version: int) -> Record | None:
-        """The facts of a version; None when there is no such version."""
-        record: Record | None = layout.read_json(os.path.join(self.place(name, version), RECORD))
-        return record
+        """The facts of a version; None when there is no such version, or they are damaged."""
+        record: Any = layout.read_json(os.path.join(self.place(name, version), RECORD))
+        return record if isinstance(record, dict) and record.keys() >= _FACTS else None
 
     def records(self, name: str | None = None) -> Iterator[Record]:
         """The facts of all versions of a name, or of all there are."""
@@ -102,7 +108,8 @@ class ModelShelf:
         """Give what lies aside the next number, and let it be seen."""
         name = record["name"]
         with locked(os.path.join(self.folder, name, _NUMBER)) as file:
-            last = max([int(os.pread(file, 32, 0) or b"0"), *self.versions(name)])
+            said = os.pread(file, 32, 0)
+            last = max([int(said) if said.isdigit() else 0, *self.versions(name)])
             record["version"] = last + 1
             os.pwrite(file, str(last + 1).encode(), 0)
             layout.write_json(os.path.join(aside, RECORD), record)

@@ -7,9 +7,11 @@ import os
 from aml_jupyter.errors import ModelPathNotFoundException, WebserviceException, meant, near
 from aml_jupyter.job import layout
 
+from .files import files_below
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, Sequence
+    from typing import Any, Dict, Sequence
 
     Sources = Dict[str, str]
 
@@ -32,7 +34,7 @@ def of_path(path: Any, child_paths: Sequence[str] | None = None) -> Sources:
             f"Error, provided model path {path!r} cannot be found.",
             f"Give a file or folder that exists. {meant(last, beside)}".rstrip(),
         )
-    found = {name: file for name, file in _below(path) if _is_chosen(name, child_paths)}
+    found = {name: file for name, file in files_below(path) if _is_chosen(name, child_paths)}
     if not found:
         what = "of these child_paths" if child_paths else "at all"
         raise WebserviceException(f"{path} has no files {what}.", "A model has one file at least.")
@@ -61,16 +63,6 @@ def of_run(run_id: str, folder: str, path: str) -> tuple[str, Sources]:
         )
     cut = len(wanted) - len(parts[-1]) if parts else 0
     return wanted, {name[cut:]: file for name, file in found.items()}
-
-
-def _below(folder: str) -> Iterator[tuple[str, str]]:
-    """(name, path) of every file in a folder, ``.tmp`` ones included: it is the user's own."""
-    for place, folders, files in os.walk(folder):
-        folders.sort()
-        for file in sorted(files):
-            path = os.path.join(place, file)
-            if os.path.isfile(path):
-                yield os.path.relpath(path, folder).replace(os.sep, "/"), path
 
 
 def _is_chosen(name: str, child_paths: Sequence[str] | None) -> bool:

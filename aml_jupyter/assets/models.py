@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 
 from aml_jupyter.errors import ModelNotFoundException, WebserviceException
-from aml_jupyter.job import states
+from aml_jupyter.job import layout, states
 from aml_jupyter.job.offline import _OfflineRun
-from aml_jupyter.job.run import Run, text_values
+from aml_jupyter.job.run import Run
 
 from . import model_files, model_sources
 from .keywords import says_its_keywords
@@ -19,8 +21,11 @@ from .model_records import (
     known,
     new_facts,
     newness,
+    number_of,
     pairs_of,
     select,
+    texts,
+    wishes_of,
     without,
 )
 from .model_shelf import ModelShelf
@@ -65,15 +70,17 @@ class Model(ModelFacts):
         model_framework: str | None = None,
         expand: bool = True,
     ) -> None:
+        number: Any = version
         if id is not None:
             name, _, number = str(id).rpartition(":")
-            version = int(number) if number.isdigit() else -1
+        number = number_of(number)
         found = select(workspace, name, tags, properties, run_id, model_framework)
-        matching = [each for each in found if version in (None, each["version"])]
+        matching = [each for each in found if number in (None, each["version"])]
         if not matching:
             filters = {"tags": tags, "properties": properties, "run_id": run_id}
             filters["model_framework"] = model_framework
-            asked = "" if name is None else f" {name}" + (f":{version}" if version else "")
+            asked = f" {id}" if id is not None else "" if name is None else f" {name}"
+            asked += "" if id is not None or version is None else f":{version}"
             fitting = ", ".join(f"{key}={value!r}" for key, value in filters.items() if value)
             raise WebserviceException(
                 f"ModelNotFound: there is no model{asked}{fitting and f' with {fitting}'} in this "
@@ -173,22 +180,28 @@ class Model(ModelFacts):
 
     def _fetched(self) -> str:
         place = os.path.join(_models_folder(), self.name, str(self.version))
-        if os.path.isdir(place):
+        self._notes()
+        if os.path.isdir(place) and self._was_fetched_to(place):
             model_files.glance(self._folder, self.id)
             return _only_entry(place)
         aside = f"{place}.{os.urandom(4).hex()}.tmp"
         os.makedirs(aside)
         try:
             model_files.bring_out(self._folder, self.id, aside)
+            if not self._was_fetched_to(place):
+                shutil.rmtree(place, ignore_errors=True)
+            layout.write_json(_mark_of(place), self.url)
             os.rename(aside, place)
         except OSError:
             if not os.path.isdir(place):  # else another process of the run was first
                 raise
         finally:
-            import shutil
-
             shutil.rmtree(aside, ignore_errors=True)
         return _only_entry(place)
+
+    def _was_fetched_to(self, place: str) -> bool:
+        """Whether what is there is this model, not one so called of a workspace before."""
+        return layout.read_json(_mark_of(place)) in (None, self.url)
 
     @says_its_keywords
     def download(
@@ -206,8 +219,16 @@ class Model(ModelFacts):
                 f"{', '.join(there)} exists already.",
                 "Pass exist_ok=True to write over it, or another target_dir.",
             )
-        os.makedirs(target_dir or ".", exist_ok=True)
-        model_files.bring_out(self._folder, self.id, target_dir or ".")
+        try:
+            os.makedirs(target_dir or ".", exist_ok=True)
+            model_files.bring_out(self._folder, self.id, target_dir or ".")
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
+                raise
+            raise WebserviceException(
+                f"{self.id} cannot be put into {target_dir}: {error.strerror}.",
+                "A file and a folder would have the same name; use another target_dir.",
+            ) from error
         return targets[0] if len(targets) == 1 else target_dir
 
     def get_sas_urls(self) -> dict[str, str]:
@@ -236,18 +257,18 @@ class Model(ModelFacts):
     ) -> None:
         """Replace what is given: all tags, the description, …"""
         new = {
-            "tags": None if tags is None else text_values(dict(tags)),
+            "tags": None if tags is None else texts(tags),
             "description": description,
             "sample_input": id_of(sample_input_dataset),
             "sample_output": id_of(sample_output_dataset),
-            "resources": resource_configuration and resource_configuration.serialize(),
+            "resources": wishes_of(resource_configuration),
         }
         given = {key: value for key, value in new.items() if value is not None}
         self._change(lambda record: record.update(given))
 
     def add_tags(self, tags: Mapping[str, Any]) -> None:
         """Set tags; the others stay."""
-        added = text_values(dict(tags))
+        added = texts(tags)
         self._change(lambda record: record["tags"].update(added))
         print("Model tag add operation complete.")
 
@@ -258,7 +279,7 @@ class Model(ModelFacts):
 
     def add_properties(self, properties: Mapping[str, Any]) -> None:
         """Set properties that are not set yet."""
-        added = text_values(dict(properties))
+        added = texts(properties)
         self._change(lambda record: add_once(record, added))
         print("Model properties add operation complete.")
 
@@ -269,10 +290,7 @@ class Model(ModelFacts):
         add_properties: Mapping[str, Any] | None = None,
     ) -> None:
         """Set and take away tags, and set properties, all at once."""
-        tags, properties = (
-            text_values(dict(add_tags or {})),
-            text_values(dict(add_properties or {})),
-        )
+        tags, properties = texts(add_tags or {}), texts(add_properties or {})
 
         def edit(record: Record) -> None:
             add_once(record, properties)
@@ -328,6 +346,8 @@ class Model(ModelFacts):
 
     def _notes(self) -> model_files.Notes:
         notes = model_files.read_notes(self._folder)
+        if not notes and os.path.isdir(self._folder):
+            raise model_files.damaged(self.id, model_files.NOTES, "cannot be read")
         if not notes:
             raise WebserviceException(
                 f"ModelNotFound: model {self.id} has been deleted.",
@@ -377,6 +397,7 @@ def _workspace_of_this_run() -> Any:
 
 def _path_here(name: str, version: int | None) -> str:
     """v1's search outside a run."""
+    version = number_of(version)
     place = os.path.join(_models_folder(), name)
     versions = (
         sorted(int(each) for each in os.listdir(place) if each.isdigit())
@@ -396,6 +417,12 @@ def _path_here(name: str, version: int | None) -> str:
         "This process is no run. Fetch a registered model by Model(ws, name).download(), or pass "
         "get_model_path(name, _workspace=ws).",
     )
+
+
+def _mark_of(place: str) -> str:
+    """The file that says which model was fetched to a folder."""
+    folder, version = os.path.split(place)
+    return os.path.join(folder, f".{version}.json")
 
 
 def _only_entry(folder: str) -> str:
