@@ -598,6 +598,55 @@ def test_a_table_is_partitioned_by_its_columns(
     assert len(files.filter(files["group"] == "2").to_path()) == 1
 
 
+def test_no_row_is_lost_where_values_look_alike_as_paths(ws: Workspace, project: Path) -> None:
+    target = DataPath(ws.get_default_datastore(), "parts")
+    (project / "like.csv").write_text("k,v\na/b,1\na_b,2\na%2Fb,3\n..,4\n")
+    table = Dataset.Tabular.from_delimited_files("like.csv")
+    parts = table.partition_by(["k"], target, show_progress=False).to_pandas_dataframe()
+    assert sorted(parts["v"]) == [1, 2, 3, 4]
+    (project / "like.csv").write_text("k,v\nnan,1\n,2\n")
+    with pytest.raises(UserErrorException, match="are both written nan"):
+        table.partition_by(["k"], target, show_progress=False)
+
+
+def test_a_frame_that_cannot_be_kept_is_told(ws: Workspace) -> None:
+    store = ws.get_default_datastore()
+    for values, said in (
+        ({"a.b": [1], "a_b": [2]}, "would be called a_b"),
+        ({"a": [1, "x"]}, "cannot be written as Parquet"),
+    ):
+        frame = pd.DataFrame(values)
+        with pytest.raises(UserErrorException, match=said):
+            Dataset.Tabular.register_pandas_dataframe(frame, store, "frame", show_progress=False)
+    assert dict(ws.datasets) == {}
+
+
+def test_wrong_arguments_are_told_with_what_is_right(ws: Workspace, people: Any) -> None:
+    assert people.filter(people["n"].contains("1")).to_pandas_dataframe()["n"].tolist() == [1]
+    people.register(ws, "people")
+    unknown: dict[str, Any] = {"versoin": 1}
+    for use in (
+        lambda: Dataset.get_by_name(ws, "people", **unknown),
+        lambda: Dataset.get_by_id(ws, people.id, **unknown),
+        lambda: Dataset.File.from_files("people.csv", **unknown),
+        lambda: Dataset.Tabular.from_delimited_files("people.csv", **unknown),
+        lambda: people.register(ws, "people", **unknown),
+        lambda: people.to_pandas_dataframe(**unknown),
+    ):
+        with pytest.raises(TypeError, match=r"has no argument 'versoin'.*It takes: "):
+            use()
+    timed = people.with_timestamp_columns("day")
+    later = datetime(2020, 1, 3, tzinfo=timezone.utc)
+    assert len(timed.time_between(datetime(2020, 1, 2), later).to_pandas_dataframe()) == 2
+    for wrong in (
+        lambda: people.filter(people["n"].contains(1)).to_pandas_dataframe(),
+        lambda: people.random_split(0.5, seed="x"),
+        lambda: timed.time_between("2020-01-01", later),
+    ):
+        with pytest.raises(UserErrorException):
+            wrong()
+
+
 def test_files_that_a_column_names_are_fetched(store: Datastore, project: Path) -> None:
     (project / "list.csv").write_text("file,label\nd/a.csv,1\nd/sub/b.csv,2\n")
     store.upload_files(["list.csv"], show_progress=False)

@@ -15,6 +15,7 @@ from . import dataset_records as records
 from .consumption import Consumable
 from .definition import Definition
 from .expressions import Expression, checked, column
+from .keywords import says_its_keywords
 from .place import root_here, root_of
 from .resolve import entries_of
 
@@ -80,13 +81,15 @@ class AbstractDataset(Consumable):
     # Finding
 
     @staticmethod
-    def get_by_name(workspace: Any, name: str, version: int | str = "latest", **kwargs: Any) -> Any:
+    @says_its_keywords
+    def get_by_name(workspace: Any, name: str, version: int | str = "latest") -> Any:
         """The dataset registered under a name, in the latest version or the one given."""
         root = root_of(workspace)
         return opened(root, records.find(root, name, version))
 
     @staticmethod
-    def get_by_id(workspace: Any, id: str, **kwargs: Any) -> Any:
+    @says_its_keywords
+    def get_by_id(workspace: Any, id: str) -> Any:
         """The dataset with that id, registered or not."""
         root = root_of(workspace)
         return opened(root, records.by_id(root, id))
@@ -147,6 +150,7 @@ class AbstractDataset(Consumable):
 
     # Registering
 
+    @says_its_keywords
     def register(
         self,
         workspace: Any = None,
@@ -354,4 +358,6 @@ def _share(name: str, value: Any) -> float:
 
 def _seed(seed: Any) -> int:
     """The seed, or one by chance: the definition holds it, so that it is the same ever after."""
+    if seed is not None and not hasattr(seed, "__index__"):
+        raise UserErrorException(f"seed is {seed!r}.", "It is a whole number.")
     return secrets.randbelow(2**31) if seed is None else int(seed)

@@ -182,8 +182,11 @@ def _two_sided(sign: str, first: Any, second: Any) -> Any:
         ) from error
 
 
-def _of_text(sign: str, first: Any, text: str) -> Any:
-    if hasattr(first, "str"):
+def _of_text(sign: str, first: Any, text: Any) -> Any:
+    if not isinstance(text, str):
+        raise UserErrorException(f"{sign}() takes a text, not {text!r}.", "Put it in quotes.")
+    if hasattr(first, "isna"):
+        first = first if hasattr(first, "str") else first.astype(str)
         matches = getattr(first.str, _OF_TEXT[sign])
         found = matches(text, regex=False) if sign == "contains" else matches(text)
         return found.fillna(False).astype(bool)

@@ -13,6 +13,7 @@ from .consumption import ConsumableFiles
 from .definition import FILE, Definition
 from .expressions import Expression, checked, metadata
 from .files import copy_whole
+from .keywords import says_its_keywords
 from .partition import PartitionFormat
 from .resolve import Located, check, check_condition, locate, names_of
 from .sources import sources_of, target_of
@@ -36,6 +37,7 @@ class FileDataset(ConsumableFiles, AbstractDataset):
         tell(found.notes)
         return found
 
+    @says_its_keywords
     def download(
         self,
         target_path: str | os.PathLike[str] | None = None,
@@ -123,6 +125,7 @@ class FileDatasetFactory:
     """``Dataset.File``: makes datasets of files."""
 
     @staticmethod
+    @says_its_keywords
     def from_files(
         path: Any,
         validate: bool = True,
@@ -145,6 +148,7 @@ class FileDatasetFactory:
         return dataset
 
     @staticmethod
+    @says_its_keywords
     def upload_directory(
         src_dir: str | os.PathLike[str],
         target: Any,

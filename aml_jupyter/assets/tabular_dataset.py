@@ -12,6 +12,7 @@ from .abstract_dataset import AbstractDataset
 from .definition import FILE, Definition, Source
 from .expressions import Expression, column
 from .file_dataset import FileDataset, Mount
+from .keywords import says_its_keywords
 from .sources import sources_of, target_of
 from .tables import PARQUET, read_table, write_parts
 
@@ -27,6 +28,7 @@ class TabularDataset(AbstractDataset):
 
     # Reading
 
+    @says_its_keywords
     def to_pandas_dataframe(
         self, on_error: str = "null", out_of_range_datetime: str = "null"
     ) -> Any:
@@ -190,7 +192,7 @@ class TabularDataset(AbstractDataset):
         validate: bool = True,
     ) -> TabularDataset:
         """The rows between two times."""
-        if start_time > end_time:
+        if _in_utc(start_time) > _in_utc(end_time):
             raise UserErrorException(
                 f"{start_time} is after {end_time}.", "Give the earlier time first."
             )
@@ -240,8 +242,14 @@ class TabularDataset(AbstractDataset):
         with tempfile.TemporaryDirectory(prefix="aml-parts-") as aside:
             for values, rows in write_parts(table, keys):
                 place = os.path.join(aside, *(_for_path(value) for value in values))
+                path = os.path.join(place, "part_00000.parquet")
+                if os.path.exists(path):
+                    raise UserErrorException(
+                        f"Two values of {', '.join(keys)} are both written {'/'.join(values)}.",
+                        "Make texts of them that differ, or leave out what is empty.",
+                    )
                 os.makedirs(place, exist_ok=True)
-                rows.to_parquet(os.path.join(place, "part_00000.parquet"), index=False)
+                rows.to_parquet(path, index=False)
             datastore.upload(aside, folder, True, show_progress)
         form = f"{folder}/{'/'.join(f'{{{key}}}' for key in keys)}/part_00000.parquet"
         sources, root = sources_of((datastore, f"{folder}/"))
@@ -280,6 +288,13 @@ class TabularDataset(AbstractDataset):
         return FileDataset(Definition(FILE, sources, {}), self.root)
 
 
+def _in_utc(when: datetime.datetime) -> datetime.datetime:
+    """A time that can be compared with any other: one without a zone is taken for UTC."""
+    if not isinstance(when, datetime.datetime):
+        raise UserErrorException(f"{when!r} is not a time.", "Give a datetime.datetime.")
+    return when.replace(tzinfo=when.tzinfo or datetime.timezone.utc)
+
+
 def _names(columns: Any) -> list[str]:
     names = [columns] if isinstance(columns, str) else list(columns)
     for name in names:
@@ -289,6 +304,6 @@ def _names(columns: Any) -> list[str]:
 
 
 def _for_path(value: str) -> str:
-    """A value as the name of a folder."""
-    made = value.replace("/", "_").replace("\\", "_")
-    return "_" if made in ("", ".", "..") else made
+    """A value as the name of a folder, which no other value has."""
+    made = value.replace("%", "%25").replace("/", "%2F").replace("\\", "%5C")
+    return f"%{made}" if made in ("", ".", "..") else made

@@ -10,6 +10,7 @@ from aml_jupyter.errors import UserErrorException, near
 from .column_types import PromoteHeadersBehavior, column_types
 from .definition import TABULAR, Definition
 from .file_dataset import check_here
+from .keywords import says_its_keywords
 from .partition import PartitionFormat
 from .sources import sources_of, target_of
 from .tables import DELIMITED, JSON_LINES, PARQUET, encoding_of
@@ -26,6 +27,7 @@ class TabularDatasetFactory:
     """``Dataset.Tabular``: makes tables; nothing is read before rows are asked for."""
 
     @staticmethod
+    @says_its_keywords
     def from_delimited_files(
         path: Any,
         validate: bool = True,
@@ -59,6 +61,7 @@ class TabularDatasetFactory:
         return _table(path, reading, validate, include_path, set_column_types, partition_format)
 
     @staticmethod
+    @says_its_keywords
     def from_parquet_files(
         path: Any,
         validate: bool = True,
@@ -71,6 +74,7 @@ class TabularDatasetFactory:
         return _table(path, reading, validate, include_path, set_column_types, partition_format)
 
     @staticmethod
+    @says_its_keywords
     def from_json_lines_files(
         path: Any,
         validate: bool = True,
@@ -104,6 +108,7 @@ class TabularDatasetFactory:
         )
 
     @staticmethod
+    @says_its_keywords
     def register_pandas_dataframe(
         dataframe: Any,
         target: Any,
@@ -191,9 +196,21 @@ def _table(
 def _upload_parquet(frame: Any, datastore: Any, folder: str, row_group_size: int | None) -> None:
     columns = [str(column).replace(".", "_") for column in frame.columns]
     options = {"row_group_size": row_group_size} if row_group_size else {}
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise UserErrorException(
+            f"Several columns would be called {', '.join(twice)}.",
+            "A dot in the name of a column becomes _; rename one of them.",
+        )
     with tempfile.TemporaryDirectory(prefix="aml-table-") as aside:
         path = os.path.join(aside, f"{_guid()}.parquet")
-        frame.set_axis(columns, axis=1).to_parquet(path, index=False, **options)
+        try:
+            frame.set_axis(columns, axis=1).to_parquet(path, index=False, **options)
+        except (ImportError, TypeError, ValueError) as error:  # pyarrow's errors are such
+            raise UserErrorException(
+                f"The table cannot be written as Parquet: {error}",
+                "Each column has values of one type (frame.astype), and pyarrow is installed.",
+            ) from error
         datastore.upload_files([path], aside, folder, True, False)
 
 
