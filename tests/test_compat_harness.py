@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.compat import harness, sources, stand_ins, table
+from tests.compat import harness, results, sources, stand_ins, table
 from tests.compat.checks import After, completed, metric
 from tests.compat.harness import FAILS, NOT_PLAYED, PARTLY, RUNS, Outcome
 from tests.compat.samples import OWN, TABLES, Sample, find
@@ -131,6 +131,17 @@ def test_the_page_counts_what_has_to_run_and_tells_the_rest() -> None:
     assert "| fails | 3 | ValueError: no  more |" in page
     assert "8 cells to the end passed over: needs a web service" in page
     assert "| not played |  | needs pipelines |" in page
+
+
+def test_what_came_of_samples_is_kept_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    results.add(path, Outcome(find("1"), FAILS, 1.0, "it fell"))
+    results.add(path, Outcome(find("7"), PARTLY, 2.5, passed_over={"needs a web service": 8}))
+    results.add(path, Outcome(find("1"), RUNS, 1.5, printed="much"))
+    assert results.read(path) == {
+        "1": Outcome(find("1"), RUNS, 1.5),
+        "7": Outcome(find("7"), PARTLY, 2.5, passed_over={"needs a web service": 8}),
+    }
 
 
 def test_every_stand_in_that_a_sample_names_can_be_made(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@
     python -m tests.compat                       # all
     python -m tests.compat 1 24 --keep /tmp/look # some, leaving everything there
     python -m tests.compat --write               # all, and docs/compatibility.md anew
+    python -m tests.compat 1 --write --results R # one; of the others the page has what R keeps
     python -m tests.compat --extract S25=~/MachineLearningNotebooks --to ~/samples
 """
 
@@ -16,8 +17,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import sources, table
-from .harness import ROOT, Outcome, play
+from . import results, sources, table
+from .harness import FAILS, ROOT, Outcome, play
 from .samples import OWN, TABLES, Sample, find
 
 
@@ -28,17 +29,24 @@ def main() -> int:
     parser.add_argument("samples", nargs="*", help="their numbers; all without")
     parser.add_argument("--own", action="store_true", help="the two of the harness's own")
     parser.add_argument("--write", action="store_true", help="write docs/compatibility.md")
+    parser.add_argument("--results", type=Path, help="a file that keeps what came of samples")
     parser.add_argument("--keep", type=Path, help="a folder to leave what was played in")
     parser.add_argument("--extract", nargs="+", metavar="CODE=REPOSITORY")
     parser.add_argument("--to", type=Path, help="where --extract writes")
     asked = parser.parse_args()
     if asked.extract:
         return _extract(asked.extract, asked.to or parser.error("--extract needs --to"))
-    outcomes = [_played(sample, asked.keep) for sample in _wanted(asked)]
+    outcomes = {}
+    for sample in _wanted(asked):
+        outcome = outcomes[sample.key] = _played(sample, asked.keep)
+        if asked.results:
+            results.add(asked.results, outcome)
+    if asked.results:
+        outcomes = {**results.read(asked.results), **outcomes}
     if asked.write:
-        (ROOT / "docs" / "compatibility.md").write_text(table.page(outcomes))
-    print(table.summary(outcomes))
-    return int(any(outcome.result == "fails" for outcome in outcomes))
+        (ROOT / "docs" / "compatibility.md").write_text(table.page([*outcomes.values()]))
+    print(table.summary([*outcomes.values()]))
+    return int(any(outcome.result == FAILS for outcome in outcomes.values()))
 
 
 def _wanted(asked: argparse.Namespace) -> list[Sample]:
