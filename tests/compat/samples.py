@@ -81,7 +81,10 @@ _SHIMS = {"AML_COMPAT_SHIMS": "1"}
 _SHIMMED = "with the shims for old libraries"
 _MATPLOTLIB = ("sklearn", "matplotlib")
 _WITH_MLFLOW = (*_MATPLOTLIB, "mlflow")
-_OLD_LIGHTNING = "the script needs pytorch-lightning 1.5 and two GPUs (--gpus 2 --accelerator ddp)"
+_LIGHTNING_1 = (
+    "Lightning 1's command line for the Lightning of today; processes on the CPU stand for its "
+    "GPUs, five batches for an epoch"
+)
 
 
 def _pipeline(key: str, name: str) -> Sample:
@@ -453,6 +456,7 @@ SMALL: tuple[Sample, ...] = (
 
 _TF = f"{_H}/ml-frameworks/tensorflow"
 _TORCH = ("torch", "torchvision")
+_WITH_LIGHTNING = (*_TORCH, "pytorch_lightning")
 
 DEEP: tuple[Sample, ...] = (
     Sample(
@@ -495,9 +499,43 @@ DEEP: tuple[Sample, ...] = (
         pools=("gpu-cluster",),
         modules=(*_TORCH, "mlflow"),
     ),
-    Sample("50", "EX", f"{_LIGHTNING}/1.train-single-node.ipynb", why_not=_OLD_LIGHTNING),
-    Sample("51", "EX", f"{_LIGHTNING}/2.log-with-tensorboard.ipynb", why_not=_OLD_LIGHTNING),
-    Sample("52", "EX", f"{_LIGHTNING}/3.log-with-mlflow.ipynb", why_not=_OLD_LIGHTNING),
+    Sample(
+        "50",
+        "EX",
+        f"{_LIGHTNING}/1.train-single-node.ipynb",
+        (completed("pt-lightning-tutorial", 2), log("pt-lightning-tutorial", "max_epochs=25")),
+        stand_ins=("large-mnist",),
+        skips={r"^%pip install": ONLINE},
+        pools=("gpu-V100-2",),
+        modules=_WITH_LIGHTNING,
+        note=_LIGHTNING_1,
+    ),
+    Sample(
+        "51",
+        "EX",
+        f"{_LIGHTNING}/2.log-with-tensorboard.ipynb",
+        (
+            completed("pt-lightning-tensorboard-tutorial"),
+            artifact("pt-lightning-tensorboard-tutorial", r"logs/.*events"),
+        ),
+        stand_ins=("large-mnist",),
+        pools=("gpu-V100-2",),
+        modules=(*_WITH_LIGHTNING, "tensorboard"),
+        note=_LIGHTNING_1,
+    ),
+    Sample(
+        "52",
+        "EX",
+        f"{_LIGHTNING}/3.log-with-mlflow.ipynb",
+        (
+            completed("pt-lightning-mlflow-tutorial"),
+            metric("pt-lightning-mlflow-tutorial", "loss", 25),
+        ),
+        stand_ins=("large-mnist",),
+        pools=("gpu-V100-2",),
+        modules=(*_WITH_LIGHTNING, "mlflow"),
+        note=_LIGHTNING_1,
+    ),
     Sample(
         "53",
         "EX",

@@ -64,8 +64,22 @@ def _mnist(folder: Path) -> Mapping[str, Path]:
     return dict.fromkeys(_MNIST, folder)
 
 
+def _large_mnist(folder: Path) -> Mapping[str, Path]:
+    """As many digits as MNIST has, each of them many times."""
+    import numpy as np
+
+    images, labels = _digits()
+    for prefix, count in (("train", 60_000), ("t10k", 10_000)):
+        chosen = np.arange(count) % len(images)
+        head = struct.pack(">IIII", 0x803, count, 28, 28)
+        _zipped(folder / f"{prefix}-images-idx3-ubyte.gz", head + images[chosen].tobytes())
+        head = struct.pack(">II", 0x801, count)
+        _zipped(folder / f"{prefix}-labels-idx1-ubyte.gz", head + labels[chosen].tobytes())
+    return dict.fromkeys(_MNIST, folder)
+
+
 def _zipped(path: Path, content: bytes) -> None:
-    path.write_bytes(gzip.compress(content))
+    path.write_bytes(gzip.compress(content, compresslevel=1))
 
 
 def _digits():  # type: ignore[no-untyped-def]
@@ -137,6 +151,7 @@ def _greeting(folder: Path) -> Mapping[str, Path]:
 
 _MAKERS: Mapping[str, Callable[[Path], Mapping[str, Path]]] = {
     "mnist": _mnist,
+    "large-mnist": _large_mnist,
     "keras-mnist": _keras_mnist,
     "iris": _iris,
     "cifar": _cifar,

@@ -52,7 +52,14 @@ def _agree(name):
     return mend
 
 
+def _mend_lightning(module):
+    import lightning_1  # beside this file
+
+    lightning_1.mend(module)
+
+
 _MENDED = {
+    "pytorch_lightning": _mend_lightning,
     "urllib.request": _mend_urllib,
     "requests.adapters": _mend_requests,
     "torchvision.datasets.utils": _agree("check_md5"),
