@@ -130,7 +130,7 @@ def test_the_page_counts_what_has_to_run_and_tells_the_rest() -> None:
     assert "1 of 2 samples run; 2 are not counted" in page
     assert "| fails | 3 | ValueError: no  more |" in page
     assert "8 cells to the end passed over: needs a web service" in page
-    assert "| not played |  | needs pipelines |" in page
+    assert "| not played | | needs pipelines |" in page
 
 
 def test_what_came_of_samples_is_kept_in_a_file(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PYTHON = "AML_SAMPLES_PYTHON"
 """The variable that names the interpreter with the packages of the samples; else this one."""
 
-RUNS, PARTLY, FAILS, NOT_PLAYED = "runs", "runs up to there", "fails", "not played"
+RUNS, PARTLY, FAILS, NOT_PLAYED = "runs", "runs in part", "fails", "not played"
 
 _AZURE_CONFIG = {
     "subscription_id": "00000000-0000-0000-0000-000000000001",

@@ -243,7 +243,7 @@ PLAIN: tuple[Sample, ...] = (
         "S25",
         "setup-environment/configuration.ipynb",
         (
-            says("Workspace configuration succeeded"),
+            says("Workspace not accessible"),
             file("**/config.json"),
         ),
         variables={
@@ -252,6 +252,7 @@ PLAIN: tuple[Sample, ...] = (
             "WORKSPACE_NAME": "samples",
         },
         has_config=False,
+        note="there is no workspace yet, so that it makes one",
     ),
     Sample(
         "16",

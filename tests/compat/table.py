@@ -37,12 +37,14 @@ cell to its last:
 - What a sample fetches has a small stand-in, made on the spot: digits of scikit-learn in MNIST's
   files, its irises, random pictures in CIFAR's files. `AML_MIRRORS` maps their addresses.
 - `AML_ENVIRONMENTS=present`: no environment is built; the interpreter with the packages named
-  below stands for all of them.
+  above stands for all of them.
+- Where the remarks say so, `AML_COMPAT_SHIMS` puts back what libraries of today have dropped, or
+  the harness itself does; checksums of data that has a stand-in are not looked at.
 - Targets that a sample expects to exist are made beforehand; `docker` and `az` are not there.
 - After the last cell all runs must have ended, and what the sample claims is looked up: runs
   completed, metrics and files there, models and datasets registered.
 
-*runs up to there* means that the cells before the named part ran and their claims hold; such
+*runs in part* means that the cells before the named part ran and their claims hold; such
 samples are not counted. Cells that are passed over are named; nothing else of a sample is changed.
 
 To play them: put checkouts where `AML_SAMPLES_MLN` and `AML_SAMPLES_EX` say (a clone, or what
@@ -91,7 +93,7 @@ def is_counted(outcome: Outcome) -> bool:
 
 def _table(outcomes: Iterable[Outcome]) -> str:
     lines = ["| Sample | | Result | Seconds | Remarks |", "| --- | --- | --- | ---: | --- |"]
-    lines += [f"| {' | '.join(_row(outcome))} |" for outcome in outcomes]
+    lines += [f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in _row(o))}|" for o in outcomes]
     return "\n".join(lines)
 
 
