@@ -81,13 +81,24 @@ def test_what_a_bare_interpreter_lacks_is_told_as_that(experiment: Experiment) -
         from azureml.exceptions import UserErrorException
         from azureml.train.hyperdrive import HyperDriveConfig
         assert Run.get_context().id and VERSION
+        from azureml.core import Environment, ScriptRunConfig
+        for use in (Environment, lambda name: Environment.get(None, name)):
+            try:
+                use("name")
+            except UserErrorException as error:
+                print("told:", error)
         try:
-            from azureml.core import Environment
+            from azureml.core.runconfig import DEFAULT_CPU_IMAGE
         except ImportError as error:
             print("told:", error)
         """
     run = completed(submit(experiment, text, environment=bare_interpreter()))
-    assert "told: Environment needs the aml-jupyter package in this interpreter" in log_of(run)
+    lines = [line for line in log_of(run).splitlines() if line.startswith("told: ")]
+    used = ["azureml.core.Environment", "azureml.core.Environment.get"]
+    lacks = "Environment needs the aml-jupyter package in this interpreter"
+    for line, name in zip(lines, used, strict=False):
+        assert line.startswith(f"told: {name} cannot be used here: {lacks}")
+    assert lines[2].startswith("told: DEFAULT_CPU_IMAGE needs the aml-jupyter package")
 
 
 def test_a_notebook_that_is_a_job_logs_by_v1s_names(experiment: Experiment, tmp_path: Path) -> None:

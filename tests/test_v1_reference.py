@@ -509,10 +509,11 @@ def test_a_run_of_mlflow_is_a_run_of_the_workspace(project: Path) -> None:
         run.complete()
         of_mlflow = SimpleNamespace(info=SimpleNamespace(run_id=run.id))
         url = azureml.mlflow.get_portal_url(of_mlflow)
+        of_ours = azureml.mlflow.get_portal_url(run)
         model = azureml.mlflow.register_model(of_mlflow, "mine", "outputs/model.txt", tags={"a": 1})
         """
     )
-    assert cells["url"] == cells["run"].get_portal_url()
+    assert cells["url"] == cells["of_ours"] == cells["run"].get_portal_url()
     assert (cells["model"].id, cells["model"].run_id) == ("mine:1", cells["run"].id)
 
 

@@ -1,6 +1,7 @@
-"""Stand-ins for names whose feature is not here yet: importing them works, using them says so.
+"""Stand-ins for names that cannot be used here: importing them works, using them says why not.
 
-A notebook may import HyperDrive in its first cell and never come to use it.
+A notebook may import HyperDrive in its first cell and never come to use it; a script may import
+what only its notebook needs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from .names import FEATURES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
 
@@ -28,10 +30,10 @@ _CONSTANTS = {"PrimaryMetricGoal": PrimaryMetricGoal}
 class _Later(type):
     """The class of stand-ins: calling one, or what v1's class offered, is the error."""
 
-    __feature__: str
+    __told__: Callable[[str], Exception]
 
     def __call__(cls, *args: Any, **kwargs: Any) -> NoReturn:
-        raise not_yet(f"{cls.__module__}.{cls.__name__}", cls.__feature__)
+        raise cls.__told__(f"{cls.__module__}.{cls.__name__}")
 
     def __getattr__(cls, name: str) -> Any:
         # What Python and notebooks look for by themselves is not a use.
@@ -39,19 +41,29 @@ class _Later(type):
             raise AttributeError(f"{cls.__name__} has no attribute {name!r}")
 
         def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-            raise not_yet(f"{cls.__module__}.{cls.__name__}.{name}", cls.__feature__)
+            raise cls.__told__(f"{cls.__module__}.{cls.__name__}.{name}")
 
         return refuse
 
 
 def stand_in(name: str, feature: str) -> Any:
     """What stands for ``name`` until its feature is here."""
-    module, _, last = name.rpartition(".")
+    last = name.rpartition(".")[2]
     if last in _CONSTANTS:
         return _CONSTANTS[last]
     purpose, instead = FEATURES[feature]
     about = f"Not here yet: {feature}, which SDK v1 used to {purpose}. {instead}"
-    return _Later(last, (), {"__module__": module, "__doc__": about, "__feature__": feature})
+    return _named(name, about, lambda used: not_yet(used, feature))
+
+
+def absent(name: str, why: str) -> Any:
+    """What stands for a class that this interpreter cannot have, and ``why`` not."""
+    return _named(name, why, lambda used: UserErrorException(f"{used} cannot be used here: {why}"))
+
+
+def _named(name: str, about: str, told: Callable[[str], Exception]) -> Any:
+    module, _, last = name.rpartition(".")
+    return _Later(last, (), {"__module__": module, "__doc__": about, "__told__": told})
 
 
 def not_yet(name: str, feature: str) -> UserErrorException:

@@ -23,5 +23,8 @@ def register_model(run: Any, name: str, path: str, **facts: Any) -> Any:
 
 
 def _run_of(run: Any) -> Any:
+    """The run of the workspace; ``run`` may be that itself, or MLflow's."""
+    if not hasattr(run, "info"):
+        return run
     workspace = import_module(__name__.partition(".")[0]).Workspace.from_config()
     return workspace.get_run(run.info.run_id)

@@ -123,7 +123,7 @@ class V1Module(ModuleType):
 def _value_of(module: str, name: str) -> Any:
     room = homes_of(module).get(name)
     if room is not None:
-        return _ours(room, name)
+        return _ours(room, module, name)
     feature = later_of(module).get(name)
     if feature is not None:
         return import_module(f"{__package__}.later").stand_in(f"{module}.{name}", feature)
@@ -134,7 +134,7 @@ def _value_of(module: str, name: str) -> Any:
     raise AttributeError(str(_refusal(f"{module}.{name}")))
 
 
-def _ours(room: str, name: str) -> Any:
+def _ours(room: str, module: str, name: str) -> Any:
     if "AML_RUN_FOLDER" in os.environ:
         room = IN_A_JOB.get(f"{room}:{name}", room)
     try:
@@ -142,8 +142,16 @@ def _ours(room: str, name: str) -> Any:
     except ModuleNotFoundError as error:
         travelling = WITHOUT_THE_PACKAGE.get(f"{room}:{name}")
         if travelling is None:
-            raise AttributeError(_needs_the_package(name, error)) from None
+            return _without_the_package(module, name, error)
     return taught(getattr(import_module(f"{_PACKAGE}.{travelling}"), name))
+
+
+def _without_the_package(module: str, name: str, error: ModuleNotFoundError) -> Any:
+    """A stand-in for a class, which its script may never use; constants and functions are not."""
+    if name[:1].isupper() and not name.isupper():
+        later = import_module(f"{__package__}.later")
+        return later.absent(f"{module}.{name}", _needs_the_package(name, error))
+    raise AttributeError(_needs_the_package(name, error)) from None
 
 
 # What cannot be had ---------------------------------------------------------------------------

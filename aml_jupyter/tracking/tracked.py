@@ -8,6 +8,9 @@ of ``dataset``, ``model_input``, ``model_output``, ``model``, ``model_metric``.
 from __future__ import annotations
 
 import os
+import struct
+
+from mlflow.exceptions import MlflowException
 
 from aml_jupyter.job import events, layout, metrics
 
@@ -113,7 +116,12 @@ class TrackedRun:
 
     def put(self, name: str, value: float, when: float, step: int) -> None:
         """Add a value to a metric of the run."""
-        self.run._metrics.put(name, value, when, step or metrics.STEP_0)
+        try:
+            self.run._metrics.put(name, value, when, step or metrics.STEP_0)
+        except struct.error:
+            raise MlflowException.invalid_parameter_value(
+                f"The step of metric {name!r} is {step!r}, and a step has 64 bits at most."
+            ) from None
 
     def stamp(self) -> tuple[int, ...] | None:
         """Changes whenever anything of an ended run does; None for one that goes on."""

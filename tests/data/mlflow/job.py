@@ -41,6 +41,7 @@ told["changed param"] = refused(mlflow.log_param, "lr", 0.2)
 told["too long"] = refused(mlflow.log_param, "p", "x" * 6001)
 told["hostile key"] = refused(mlflow.log_metric, "../x", 1.0)
 told["endless key"] = refused(mlflow.log_metric, "k" * 300, 1.0)
+told["endless step"] = refused(mlflow.log_metric, "stepped", 1.0, 2**70)
 
 with open("loader.py", "w") as file:
     file.write("def _load_pyfunc(path):\n    return None\n")
