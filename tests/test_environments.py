@@ -272,7 +272,7 @@ def test_packages_of_v1s_sdk_are_satisfied_by_ours() -> None:
 
 def test_what_packages_of_v1_promise_by_their_names_is_installed() -> None:
     lines = ("azureml-dataset-runtime[pandas,fuse]~=1.61", "azureml-mlflow", "azureml-core")
-    assert recipe_of(with_packages(*lines)).pip == ("mlflow-skinny", "pandas")
+    assert recipe_of(with_packages(*lines)).pip == ("mlflow-skinny", "pandas", "pyarrow")
 
 
 @pytest.mark.parametrize(

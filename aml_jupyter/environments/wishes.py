@@ -96,7 +96,8 @@ class Wishes:
         self.satisfied.append(entry)
         extras = re.search(r"\[([^\]]*)\]", entry)
         if extras and "pandas" in re.split(r"[\s,]+", extras[1]):
-            self.pip.append("pandas")
+            # Registered tables are Parquet files, which pandas reads by pyarrow, as v1 did.
+            self.pip += ["pandas", "pyarrow"]
         if requirement_name(entry) == "azureml-mlflow":
             self.pip.append("mlflow-skinny")
 
