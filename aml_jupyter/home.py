@@ -59,7 +59,8 @@ class Home:
         if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
             return path
         short = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        return _private(Path(tempfile.gettempdir()) / f"aml-{os.getuid()}") / f"{short}.sock"
+        # Not TMPDIR: it may be long as well, and differ between those who are to meet here.
+        return _private(Path("/tmp") / f"aml-{os.getuid()}") / f"{short}.sock"
 
     def bundle(self) -> Path:
         """The folder that jobs import ``aml_jupyter`` from; made when it is not there yet.

@@ -712,7 +712,9 @@ def test_a_small_job_really_goes_into_a_container(
     assert job.works is True, job
     assert f"in a container of {base_image}" in job.detail
     with docker_engine.client() as client:
-        labels = [container.labels for container in client.containers.list(all=True)]
+        labels = [
+            container.labels for container in client.containers.list(all=True, ignore_removed=True)
+        ]
     assert not any("/trials/" in str(each) for each in labels)
 
 

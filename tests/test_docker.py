@@ -861,7 +861,7 @@ def containers_of(engine: Any) -> list[Any]:
     """Our containers there, running or not, of this very home."""
     with engine.client() as client:
         filters = {"label": f"{HOME}={home().state}"}
-        found: list[Any] = client.containers.list(all=True, filters=filters)
+        found: list[Any] = client.containers.list(all=True, filters=filters, ignore_removed=True)
         return found
 
 
@@ -984,7 +984,9 @@ def test_an_engine_that_stops_ends_its_jobs_and_they_say_why(
     assert "live-restore" in status.detail
     submit_there("print(1)").ended()
     with engine_of_its_own.client() as client:
-        names = [container.name for container in client.containers.list(all=True)]
+        names = [
+            container.name for container in client.containers.list(all=True, ignore_removed=True)
+        ]
     assert polite.name not in names
 
 

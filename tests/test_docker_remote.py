@@ -565,7 +565,8 @@ def test_a_run_far_away_looks_like_one_from_here(
     assert "outputs/model" in run.get_file_names()
     with far_engine.client() as client:
         label = f"aml.run={run.id}"
-        until(lambda: not client.containers.list(all=True, filters={"label": label}))
+        of_run: Any = {"all": True, "filters": {"label": label}, "ignore_removed": True}
+        until(lambda: not client.containers.list(**of_run))
 
 
 def let_end(engine: service.OwnEngine, run: WholeRun) -> None:

@@ -44,8 +44,10 @@ def executed(name: str, project: Path) -> Mapping[str, str]:
 def _said(cell: Any) -> str:
     texts = []
     for output in cell.outputs:
-        texts.append(output.get("text") or output.get("data", {}).get("text/plain") or "")
-    return "\n".join(texts)
+        shown = output.get("data", {}).get("text/plain")
+        # What is printed comes in pieces, wherever they were cut.
+        texts.append(output.get("text") or (f"{shown}\n" if shown else ""))
+    return "".join(texts).rstrip("\n")
 
 
 def of_cell(said: Mapping[str, str], part: str) -> str:

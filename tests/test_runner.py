@@ -687,6 +687,10 @@ def test_a_home_with_a_long_path_still_has_a_socket(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AML_HOME", str(tmp_path / ("long" * 40)))
+    temporary = tmp_path / ("also" * 40)
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv("AML_RUNNER_IDLE_SECONDS", "0.2")
     assert finish(submit(experiment, "print(1)"))["status"] == "Completed"
     until(lambda: not runner_pid())

@@ -26,7 +26,7 @@ IDLE_SECONDS = 120.0
 _MOST = 3
 _AFTER_A_FAULT = 60.0
 # What differs from run to run, or from folder to folder, and matters to no import.
-_OF_A_RUN = ("AML_", "AZUREML_", "CUDA_")
+_OF_A_RUN = ("AML_", "AZUREML_", "CUDA_", "MLFLOW_")
 _OF_A_SHELL = ("PWD", "OLDPWD", "SHLVL", "_")
 # Room for these, in what /proc shows of a process.
 _ROOM = ("AML_ROOM", "-" * 8192)
