@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     say(
         "--write",
         action="store_true",
-        help="write docs/benchmarks.md, too; with --only the other rows of this machine stay",
+        help="write docs/benchmarks.md, too; with --only the other rows stay",
     )
     return parser
 

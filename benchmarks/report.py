@@ -22,7 +22,7 @@ class Row:
     """One figure beside the limit measured in the same run.
 
     ``missing`` says what the machine lacks when nothing could be measured; then there is no figure.
-    ``bench`` and ``date`` are where it comes from.
+    ``bench``, ``date`` and ``machine`` are where it comes from.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Row:
     missing: str = ""
     bench: str = ""
     date: str = ""
+    machine: str = field(default_factory=lambda: _facts(machine()))
 
 
 def not_measured(name: str, reach: str, missing: str) -> Row:
@@ -76,30 +77,32 @@ def today() -> str:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows that :func:`as_json` wrote; none from another machine, or of an unknown form."""
+    """The rows that :func:`as_json` wrote; none of an unknown form."""
     try:
-        content = json.loads(path.read_text())
-        is_same = _lasting(content["machine"]) == _lasting(machine())
-        return [Row(**row) for row in content["rows"]] if is_same else []
+        return [Row(**row) for row in json.loads(path.read_text())["rows"]]
     except (OSError, ValueError, TypeError, KeyError):
         return []
 
 
-def _lasting(facts: Mapping[str, str]) -> dict[str, str]:
-    """What a machine is, whatever was updated on it."""
-    return {name: facts.get(name, "") for name in ("cpu", "cores", "memory", "disk")}
+def _facts(machine: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in machine.items())
 
 
 def as_json(rows: Iterable[Row]) -> str:
     """The rows with all their samples, for machines."""
-    content = {"machine": machine(), "rows": [dataclasses.asdict(row) for row in rows]}
+    content = {"rows": [dataclasses.asdict(row) for row in rows]}
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
 def as_markdown(rows: Iterable[Row]) -> str:
-    """The rows as a table for people, and what they were measured on."""
-    rows = list(rows)
-    facts = ", ".join(f"{name} {value}" for name, value in machine().items())
+    """The rows as a table for people, one for each machine that they were measured on."""
+    of_machine: dict[str, list[Row]] = {}
+    for row in rows:
+        of_machine.setdefault(row.machine, []).append(row)
+    return "\n".join(_table(facts, measured) for facts, measured in of_machine.items())
+
+
+def _table(facts: str, rows: Sequence[Row]) -> str:
     facts += f", date {' and '.join(sorted({row.date for row in rows}))}"
     head = (
         "| Work | Measured | Reach | Limit measured beside it | |\n| --- | --: | --- | --- | --- |"
