@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from aml_jupyter.job.metrics import file_system_of
+from tests.compat import alone
 from tests.services import docker_engine as docker_service
 from tests.services import images, memory_group, sshd
 from tests.services import podman as podman_service
@@ -89,6 +90,10 @@ SERVICES: Mapping[str, Service] = {
         _can_mount,
         "run as root on Linux, or inside `unshare --map-root-user --mount`",
     ),
+    "namespaces": Service(
+        alone.has_namespaces,
+        "run as root on Linux, or as a user who may have namespaces: `unshare --net` tells",
+    ),
     "sshd": Service(
         lambda: sshd.is_here() and shutil.which("ssh") is not None,
         "Debian: apt-get install openssh-server openssh-client",
@@ -106,6 +111,10 @@ SERVICES: Mapping[str, Service] = {
         podman_service.is_possible,
         "Debian: apt-get install podman catatonit uidmap slirp4netns, and debootstrap; as root, or "
         "as a user with a line in /etc/subuid",
+    ),
+    "tmpfs": Service(
+        lambda: file_system_of("/dev/shm") == "tmpfs" != file_system_of(tempfile.gettempdir()),
+        "Linux with /dev/shm, and TMPDIR on a disk rather than in memory",
     ),
     "root": Service(lambda: os.geteuid() == 0, "run as root, in a container for example"),
 }

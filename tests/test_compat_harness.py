@@ -45,7 +45,7 @@ def test_a_claim_that_does_not_hold_fails_the_sample() -> None:
     assert metric("none", "loss")(after) == "loss has 0 values; there are []"
 
 
-@pytest.mark.skipif(not harness.has_namespaces(), reason="no network namespaces here")
+@pytest.mark.service("namespaces")
 def test_a_process_alone_reaches_loopback_and_nothing_else() -> None:
     code = (
         "import socket\n"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from abc import ABC, abstractmethod
 
 from aml_jupyter.errors import UserErrorException
 
@@ -68,12 +69,12 @@ def check_name(name: object, what: str = "input") -> str:
     return name
 
 
-class Placeheld:
+class Placeheld(ABC):
     """Something in ``arguments`` that becomes a text where the run starts."""
 
+    @abstractmethod
     def placeholder(self) -> str:
         """What stands for it in the stored definition."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         return self.placeholder()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from abc import ABC, abstractmethod
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos import databricks_pb2 as codes
@@ -36,7 +37,7 @@ _WITHOUT_RUN = "mlflow.jsonl"
 _FILES_WITHOUT_RUN = "mlflow"
 
 
-class LoggedModels:
+class LoggedModels(ABC):
     """The part of the tracking store that is about logged models."""
 
     history: History
@@ -230,14 +231,17 @@ class LoggedModels:
 
     # What the rest of the store has
 
+    @abstractmethod
     def _active(self, run_id: str) -> TrackedRun:
-        raise NotImplementedError
+        """The run, which may be written to."""
 
+    @abstractmethod
     def _experiment(self, experiment_id: str | None) -> Record:
-        raise NotImplementedError
+        """The record of an experiment, by its id or its name."""
 
+    @abstractmethod
     def _noted(self, tracked: TrackedRun) -> None:
-        raise NotImplementedError
+        """Let lists of runs know that something of the run has changed."""
 
 
 def _new_id(run: TrackedRun | None) -> str:

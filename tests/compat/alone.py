@@ -11,10 +11,23 @@ import fcntl
 import os
 import socket
 import struct
+import subprocess
 import sys
+from functools import cache
+from pathlib import Path
 
 _NEW_NETWORK, _NEW_USER = 0x40000000, 0x10000000
 _GET_FLAGS, _SET_FLAGS, _IS_UP = 0x8913, 0x8914, 1
+
+
+@cache
+def has_namespaces() -> bool:
+    """Whether this process may have a network of its own, with nothing in it but loopback."""
+    if not sys.platform.startswith("linux"):
+        return False
+    command = [sys.executable, "-m", "tests.compat.alone", sys.executable, "-c", "0"]
+    root = Path(__file__).resolve().parent.parent.parent
+    return subprocess.run(command, cwd=root, capture_output=True, check=False).returncode == 0
 
 
 def main() -> None:

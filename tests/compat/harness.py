@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.conftest import stop_runner
 
 from . import sources
+from .alone import has_namespaces
 from .samples import Sample
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -178,13 +179,3 @@ def _has_module(name: str) -> bool:
 
 def _missing_modules(sample: Sample) -> list[str]:
     return [name for name in sample.modules if not _has_module(name)]
-
-
-@cache
-def has_namespaces() -> bool:
-    """Whether this process may have a network of its own, with nothing in it but loopback."""
-    if not sys.platform.startswith("linux"):
-        return False
-    command = [sys.executable, "-m", "tests.compat.alone", sys.executable, "-c", "0"]
-    tried = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
-    return tried.returncode == 0
