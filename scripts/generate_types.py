@@ -1,6 +1,7 @@
-"""Write labextension/src/protocol.ts from the schemas in labextension/wire.
+"""Write the TypeScript types of what travels between the halves, from its schemas.
 
-With `--check` nothing is written, only compared.
+`labextension/wire` has what a kernel and its browsers say, `aml_jupyter/server/api.json` what the
+server and its pages say. With `--check` nothing is written, only compared.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 WIRE = ROOT / "labextension" / "wire"
-TARGET = ROOT / "labextension" / "src" / "protocol.ts"
-HEADER = (
-    "// Generated from labextension/wire by scripts/generate_types.py; edit the schemas instead.\n"
-)
+API = ROOT / "aml_jupyter" / "server" / "api.json"
+SOURCES = ROOT / "labextension" / "src"
+HEADER = "// Generated from {} by scripts/generate_types.py; edit the schemas instead.\n"
 PRIMITIVES = {"string": "string", "number": "number", "integer": "number", "boolean": "boolean"}
 
 # A schema is JSON from a file: its shape is only known once it is looked at.
@@ -25,20 +25,49 @@ Schema = Mapping[str, Any]
 
 def main() -> int:
     """Write the types, or with `--check` say whether they are up to date."""
-    wanted = render()
+    wanted = {SOURCES / "protocol.ts": protocol(), SOURCES / "api.ts": api()}
     if "--check" not in sys.argv[1:]:
-        TARGET.write_text(wanted, encoding="utf-8")
+        for path, text in wanted.items():
+            path.write_text(text, encoding="utf-8")
         return 0
-    if TARGET.exists() and TARGET.read_text(encoding="utf-8") == wanted:
-        return 0
-    print("labextension/src/protocol.ts is out of date: run scripts/generate_types.py")
-    return 1
+    old = [path for path, text in wanted.items() if not is_written(path, text)]
+    for path in old:
+        print(f"{path.relative_to(ROOT)} is out of date: run scripts/generate_types.py")
+    return 1 if old else 0
 
 
-def render() -> str:
-    """Return the TypeScript text of all schemas, in order of their file names."""
+def is_written(path: Path, text: str) -> bool:
+    """Tell whether a file has this text."""
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def protocol() -> str:
+    """Return the TypeScript text of what a kernel and its browsers say."""
     schemas = [json.loads(path.read_text("utf-8")) for path in sorted(WIRE.glob("*.schema.json"))]
-    return HEADER + "".join(text for schema in schemas for text in interfaces(schema))
+    header = HEADER.format("labextension/wire")
+    return header + "".join(text for schema in schemas for text in interfaces(schema))
+
+
+def api() -> str:
+    """Return the TypeScript text of what the server and its pages say."""
+    schema = json.loads(API.read_text("utf-8"))
+    definitions = schema["$defs"]
+    foreign = ", ".join(sorted(foreign_types(definitions)))
+    text = HEADER.format("aml_jupyter/server/api.json")
+    text += f"\nimport type {{ {foreign} }} from './protocol';\n"
+    text += "\n/** The version of the schema that this page speaks. */\n"
+    text += f"export const API = {schema['version']};\n"
+    return text + "".join(interface(name, each) for name, each in definitions.items())
+
+
+def foreign_types(schema: Any) -> set[str]:
+    """Return the names of types that a schema takes from the other file."""
+    if isinstance(schema, list):
+        return set().union(*map(foreign_types, schema))
+    if not isinstance(schema, dict):
+        return set()
+    own = {schema["$ref"]} if schema.get("x-from") == "protocol" else set()
+    return own.union(*map(foreign_types, schema.values()))
 
 
 def interfaces(schema: Schema) -> Iterator[str]:
@@ -68,6 +97,8 @@ def type_of(schema: Schema) -> str:
     """Return the TypeScript type of one value."""
     if "$ref" in schema:
         return str(schema["$ref"]).rsplit("/", 1)[-1]
+    if schema.get("x-any"):
+        return "unknown"
     if "const" in schema:
         return json.dumps(schema["const"])
     if "enum" in schema:
@@ -85,6 +116,8 @@ def type_of_kind(kind: str, schema: Schema) -> str:
     if kind == "array":
         items = type_of(schema["items"])
         return f"({items})[]" if " " in items else f"{items}[]"
+    if kind == "object":
+        return f"Readonly<Record<string, {type_of(schema['additionalProperties'])}>>"
     return PRIMITIVES[kind]
 
 

@@ -19,9 +19,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from aml_jupyter import Batch, Workspace
 from aml_jupyter.notebook import load_ipython_extension, unload_ipython_extension
 from aml_jupyter.notebook.batch import parameter_names
-from aml_jupyter.notebook.child_table import NotebookTable, changes
 from aml_jupyter.notebook.live import LiveView
 from aml_jupyter.notebook.views import CardView
+from aml_jupyter.watching.child_table import NotebookTable, changes
 from aml_jupyter.workspace.batch_run import BatchRun
 from aml_jupyter.workspace.batch_watch import BatchWatch
 from tests.support import project, until, ws

@@ -21,8 +21,8 @@ from aml_jupyter import (
 )
 from aml_jupyter.errors import ActivityFailedException, RunConfigurationException
 from aml_jupyter.job import layout, ranks
-from aml_jupyter.notebook import run_files
 from aml_jupyter.spec import Processes
+from aml_jupyter.watching import run_files
 from tests.support import experiment, finish, log_of, project, script, submit, until, ws
 
 __all__ = ["experiment", "project", "ws"]

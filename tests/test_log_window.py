@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aml_jupyter.notebook import log_window
-from aml_jupyter.notebook.log_window import LINES, PIECE, WINDOW, LogWindow
+from aml_jupyter.watching import log_window
+from aml_jupyter.watching.log_window import LINES, PIECE, WINDOW, LogWindow
 
 NAME = "azureml-logs/70_driver_log.txt"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aml_jupyter.notebook.progress_bar import Progress, progress_in
+from aml_jupyter.watching.progress_bar import Progress, progress_in
 
 
 @pytest.mark.parametrize(

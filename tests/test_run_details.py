@@ -13,8 +13,8 @@ from aml_jupyter.errors import UserErrorException
 from aml_jupyter.notebook import RunDetails
 from aml_jupyter.notebook.forms import MIME
 from aml_jupyter.notebook.live import WIDGET_MIME
-from aml_jupyter.notebook.svg import PALETTE
 from aml_jupyter.notebook.views import LineView
+from aml_jupyter.watching.svg import PALETTE
 
 LOG = "azureml-logs/70_driver_log.txt"
 

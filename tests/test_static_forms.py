@@ -30,12 +30,12 @@ from aml_jupyter.job.metric_log import MetricLog
 from aml_jupyter.job.metrics import MetricWriter, read_all
 from aml_jupyter.notebook import forms, views
 from aml_jupyter.notebook.forms import Curve, RunTable, Shot
-from aml_jupyter.notebook.log_text import LogText
-from aml_jupyter.notebook.markup import escaped, short, shown_number, shown_time
-from aml_jupyter.notebook.pictures import MOST_ROWS, parallel_coordinates, picture_of
-from aml_jupyter.notebook.progress_bar import Progress
-from aml_jupyter.notebook.svg import PALETTE, Drawn, line_chart, round_numbers, stretches
-from aml_jupyter.notebook.watch import Head, Stage
+from aml_jupyter.watching.log_text import LogText
+from aml_jupyter.watching.markup import escaped, short, shown_number, shown_time
+from aml_jupyter.watching.pictures import MOST_ROWS, parallel_coordinates, picture_of
+from aml_jupyter.watching.progress_bar import Progress
+from aml_jupyter.watching.svg import PALETTE, Drawn, line_chart, round_numbers, stretches
+from aml_jupyter.watching.watch import Head, Stage
 from tests.support import experiment, project, ws
 
 __all__ = ["experiment", "project", "ws"]

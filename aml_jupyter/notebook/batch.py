@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ExperimentExecutionException, UserErrorException
+from ..watching.markup import FAINT, clean, escaped, shown_time
 from ..workspace import Workspace
 from ..workspace.batch_options import batch_of, resumed
 from ..workspace.batch_run import BatchRow, BatchRun
@@ -17,7 +18,6 @@ from ..workspace.batch_watch import BatchWatch
 from ..workspace.command_table import Parsed
 from ..workspace.notebook_parameters import Parameter
 from ..workspace.run_options import RunOptions
-from .markup import FAINT, clean, escaped, shown_time
 from .targets import Table
 
 _LOOK_EVERY = 0.5

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from .markup import clean, short
-from .svg import line_style
+from ..watching.markup import clean, short
+from ..watching.svg import line_style
 
 if TYPE_CHECKING:
     from ..store.series import Line, MetricFeed

@@ -16,7 +16,7 @@ import bqplot
 import numpy as np
 from ipywidgets import Layout
 
-from .markup import clean, short, shown_number
+from ..watching.markup import clean, short, shown_number
 from .subshells import HeardAnywhere
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AmlError, UserErrorException
-from .markup import FAINT, MONO, clean, escaped
+from ..watching.markup import FAINT, MONO, clean, escaped
+from ..watching.terminal import plain
 from .targets import Table
-from .terminal import plain
 
 if TYPE_CHECKING:
     from ..environments.making import BuildError

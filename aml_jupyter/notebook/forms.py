@@ -12,14 +12,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..job import states
-from .child_table import counts
-from .log_text import LogText
-from .markup import FAINT, GRID, MONO, clean, escaped, short, shown_number, shown_time, side_by_side
-from .svg import Drawn, line_chart, stretches
+from ..watching.child_table import counts
+from ..watching.log_text import LogText
+from ..watching.markup import (
+    FAINT,
+    GRID,
+    MONO,
+    clean,
+    escaped,
+    short,
+    shown_number,
+    shown_time,
+    side_by_side,
+)
+from ..watching.svg import Drawn, line_chart, stretches
 
 if TYPE_CHECKING:
     from ..store import RunSummary
-    from .watch import Head
+    from ..watching.watch import Head
 
 MIME = "application/vnd.aml.run+json"
 

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 from ..errors import AmlError
 from ..job import layout
 from ..spec import FAMILY_TYPE
+from ..watching import run_files
+from ..watching.answers import Answers
+from ..watching.child_table import Table, changes
+from ..watching.log_text import LogText
+from ..watching.log_window import LogWindow
+from ..watching.markup import clean
+from ..watching.presence import Presence
+from ..watching.watch import Head, Watch, watch_all
 from ..workspace.batch_run import as_batch, gone_on_with
-from . import run_files
-from .answers import Answers
 from .chart_grid import ChartGrid, Source
-from .child_table import Table, changes
-from .log_text import LogText
-from .log_window import LogWindow
-from .markup import clean
 from .panel import OPTIONS, Panel, fit
 from .picture_box import PictureBox
 from .poller import INTERVAL, POLLER
-from .presence import Presence
 from .shots import take_shot
-from .watch import Head, Watch, watch_all
 
 if TYPE_CHECKING:
     from ..workspace import Run

@@ -221,7 +221,7 @@ class AmlMagics(Magics):
     def aml_logs(self, line: str) -> None:
         """Replaced by its help, see the end of this file."""
         from ..store.feed import read_tail
-        from .log_text import LogText
+        from ..watching.log_text import LogText
 
         asked = self._parsed(options.LOGS, line)
         if asked is None:

@@ -15,7 +15,7 @@ import anywidget
 import traitlets
 
 from ..errors import AmlError
-from .markup import clean
+from ..watching.markup import clean
 from .subshells import HeardAnywhere
 
 Asked = Callable[[Mapping[str, Any]], None]

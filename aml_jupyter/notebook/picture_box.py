@@ -8,7 +8,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from ..store.series import MetricFeed
-from .pictures import picture_of
+from ..watching.pictures import picture_of
 
 _MOST = 40
 _IMAGE_BYTES = 1_000_000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..watching.markup import FAINT, clean, escaped
 from ..workspace.queue_view import GPU_COLUMNS, RUN_COLUMNS, QueueView, summary_of
-from .markup import FAINT, clean, escaped
 from .targets import Table
 
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..store.series import Line
+from ..watching.log_text import LogText
+from ..watching.pictures import picture_of
+from ..watching.svg import COLUMNS, Drawn, line_style
 from .forms import Curve, Shot
-from .log_text import LogText
-from .pictures import picture_of
-from .svg import COLUMNS, Drawn, line_style
 
 if TYPE_CHECKING:
-    from .answers import Answers
-    from .watch import Head, Watch
+    from ..watching.answers import Answers
+    from ..watching.watch import Head, Watch
 
 _MOST_CURVES = 20
 _MOST_OTHERS = 20

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..store import WorkspaceFolder
+from ..watching.markup import FAINT, clean, escaped, short
 from ..workspace import compute, target_words
 from ..workspace.diagnosis import Finding, tried
 from ..workspace.target_words import Asked
-from .markup import FAINT, clean, escaped, short
 
 _LETTERS = 300
 _MARKS = {

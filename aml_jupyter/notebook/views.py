@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserErrorException
 from ..job import layout
 from ..store.feed import LogTail
+from ..watching.answers import Answers
+from ..watching.log_text import LogText
+from ..watching.markup import FAINT, escaped, shown_number, shown_time
+from ..watching.watch import watch_all
 from . import forms
-from .answers import Answers
-from .log_text import LogText
-from .markup import FAINT, escaped, shown_number, shown_time
 from .poller import POLLER
 from .shots import take_shot
-from .watch import watch_all
 from .widget_data import widget_data
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..job import layout
 from ..store.feed import LOG_CHUNK, read_tail
-from .log_text import LogText
-from .markup import shown_time
-from .watch import Head, Watch
+from ..watching.log_text import LogText
+from ..watching.markup import shown_time
+from ..watching.watch import Head, Watch
 
 _COLUMNS = 500
 

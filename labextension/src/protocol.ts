@@ -57,8 +57,8 @@ export interface RunError {
 
 /** A message from the browser; `kind` says what it wants, the members what it needs for that. */
 export interface Asked {
-  /** ready: send the log anew. log: follow another file. open, against: show another run, or compare with it. back: to the run before. resume: go on with what a batch has not done. */
-  kind: "ready" | "log" | "page" | "find" | "files" | "bytes" | "facts" | "tag" | "children" | "system" | "compare" | "candidates" | "cancel" | "rerun" | "resume" | "folder" | "open" | "back" | "against";
+  /** ready: send the log anew. log: follow another file. open, against: show another run, or compare with it. back: to the run before. resume: go on with what a batch has not done. plots: these charts are on screen, of a page that draws them itself; send their lines now and whenever they change. */
+  kind: "ready" | "log" | "page" | "find" | "files" | "bytes" | "facts" | "tag" | "children" | "system" | "compare" | "candidates" | "cancel" | "rerun" | "resume" | "folder" | "open" | "back" | "against" | "plots";
   file?: string;
   /** What to search for; with page, `before` for lines that end at `at`, `after` for those that begin there. */
   text?: string;
@@ -73,11 +73,23 @@ export interface Asked {
   name?: string;
   /** null removes the tag. */
   value?: string | null;
+  plots?: PlotAsked[];
+}
+
+/** A chart that is on screen. */
+export interface PlotAsked {
+  /** The `model` of its figure. */
+  key: string;
+  /** How many pixel columns it has. */
+  columns: number;
+  /** The range that is looked at, in what is logged less the run's start where `axis` is time; null for all there is. */
+  low: number | null;
+  high: number | null;
 }
 
 /** A message from the kernel; `kind` says which member is there. */
 export interface Told {
-  kind: "log" | "page" | "matches" | "files" | "bytes" | "system" | "facts" | "children" | "compare" | "candidates" | "said";
+  kind: "log" | "page" | "matches" | "files" | "bytes" | "system" | "facts" | "children" | "compare" | "candidates" | "said" | "plot";
   log?: LogPiece;
   page?: LogPage;
   matches?: LogMatches;
@@ -93,6 +105,40 @@ export interface Told {
   said?: string;
   /** Whether `said` tells of something that went wrong. */
   bad?: boolean;
+  plot?: PlotData;
+}
+
+/** The lines of one chart. The buffer has for each line in turn, as 64-bit floats: x and y of its points, x and y of its means, x and kinds of its gaps. */
+export interface PlotData {
+  key: string;
+  axis: "step" | "time" | "clock";
+  /** The range asked for; null for all there is. */
+  low: number | null;
+  high: number | null;
+  lines: PlotLine[];
+}
+
+/** One line of a chart. */
+export interface PlotLine {
+  label: string;
+  /** The id of its run. */
+  run: string;
+  metric: string;
+  colour: string;
+  /** solid, dashed, dotted or dash_dotted. */
+  dash: string;
+  /** How many points were logged. */
+  count: number;
+  /** The value logged last; null if it is not finite. */
+  last: number | null;
+  /** How many points are in the buffer: of each column the lowest and the highest, with NaN between two that must not be joined. */
+  points: number;
+  /** How many means: one for each column that has points. */
+  means: number;
+  /** How many places where NaN (0), infinity (1) or minus infinity (-1) was logged. */
+  gaps: number;
+  /** Whether every point that was logged in the range is there. */
+  exact: boolean;
 }
 
 /** The state that the live view of one or more runs shares with its kernel: what a browser that comes late, or comes again, must know. */
@@ -202,7 +248,7 @@ export interface ChartSummary {
 
 /** One chart. */
 export interface ChartFigure {
-  /** The id of the widget model that draws it. */
+  /** The id of the widget model that draws it; on a page that draws it itself, the key to ask for its lines. */
   model: string;
   title: string;
 }

@@ -1,0 +1,44 @@
+"""The first thing a page asks: which version answers, and which workspaces there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_server.auth.decorator import authorized
+from tornado.web import authenticated
+
+from .. import __version__
+from .handling import API, PREFIX, Handler
+from .places import Places
+
+
+class Hello(Handler):
+    """``Hello`` of ``api.json``."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        """Answer which version this is, and what it shows."""
+        places, read_only = self.places, bool(self.settings["aml_read_only"])
+        await self.answer(lambda: _hello(places, read_only))
+
+
+def _hello(places: Places, read_only: bool) -> dict[str, Any]:
+    found = [
+        {
+            "key": each.key,
+            "name": each.workspace.name,
+            "project": _below(places, each.project),
+        }
+        for each in places.look()
+    ]
+    return {"version": __version__, "api": API, "read_only": read_only, "places": found}
+
+
+def _below(places: Places, project: Any) -> str | None:
+    if project == places.root or project in places.root.parents:
+        return ""
+    return str(project.relative_to(places.root))
+
+
+ROUTES = [(f"{PREFIX}/hello", Hello)]

@@ -1,0 +1,175 @@
+// Generated from aml_jupyter/server/api.json by scripts/generate_types.py; edit the schemas instead.
+
+import type { Asked, Progress, Told } from './protocol';
+
+/** The version of the schema that this page speaks. */
+export const API = 1;
+
+/** The body of an answer that is no success. */
+export interface Problem {
+  /** What happened, and to what. */
+  message: string;
+  /** What to do next; may be empty. */
+  hint: string;
+}
+
+/** Who answers. */
+export interface Hello {
+  version: string;
+  /** The version of this schema that the server speaks. */
+  api: number;
+  /** Whether actions are refused. */
+  read_only: boolean;
+  places: Place[];
+}
+
+/** A workspace that the server shows. */
+export interface Place {
+  /** Its name in addresses. */
+  key: string;
+  name: string;
+  /** Its project folder below the server's root; empty for the root, or a folder that the root lies in. */
+  project: string;
+}
+
+/** A run as one row of a list. */
+export interface RunRow {
+  id: string;
+  name: string;
+  number: number;
+  experiment: string;
+  /** A v1 state, such as Running or Completed. */
+  status: string;
+  target: string;
+  /** The notebook that it was submitted from. */
+  notebook: string | null;
+  parent: string | null;
+  /** Whether it is a batch of notebooks. */
+  batch: boolean;
+  /** Seconds since the epoch, as all times. */
+  created: number;
+  started: number | null;
+  ended: number | null;
+  archived: boolean;
+  tags: Readonly<Record<string, string | null>>;
+  /** The last value of each; null where it is not finite. */
+  metrics: Readonly<Record<string, number | null>>;
+  progress: Progress | null;
+}
+
+/** A stretch of a list of runs. */
+export interface RunList {
+  /** Which changes are in it; those above come by the websocket. */
+  seq: number;
+  /** The server's clock. */
+  now: number;
+  /** Runs that match. */
+  total: number;
+  offset: number;
+  rows: RunRow[];
+}
+
+/** Groups of runs, the one with the newest run first. */
+export interface GroupList {
+  seq: number;
+  /** Runs that match. */
+  total: number;
+  groups: Group[];
+}
+
+/** The runs of one experiment, notebook or sweep. */
+export interface Group {
+  key: string;
+  name: string;
+  total: number;
+  live: number;
+  failed: number;
+  newest: number;
+}
+
+/** What a filter line can be completed with. */
+export interface FilterWords {
+  states: string[];
+  experiments: string[];
+  notebooks: string[];
+  targets: string[];
+  tags: string[];
+  metrics: string[];
+}
+
+/** A run, and where it came from. */
+export interface RunDetail {
+  row: RunRow;
+  /** Its folder below the server's root; null outside of it. */
+  folder: string | null;
+  cell: CellPlace | null;
+  /** The script or notebook below the server's root. */
+  script: string | null;
+  /** Why it failed; empty if it did not. */
+  error: string;
+}
+
+/** The cell that a run was made from. */
+export interface CellPlace {
+  /** Below the server's root. */
+  notebook: string;
+  /** The cell's id; empty where it is not known. */
+  cell: string;
+  /** Its text as it was run. */
+  text: string;
+}
+
+/** What an action needs. */
+export interface ActionAsked {
+  name?: string;
+  value?: string | null;
+  /** Of rerun: options by name, as in a form. */
+  changes?: Readonly<Record<string, string | null>>;
+}
+
+/** What came of an action. */
+export interface ActionDone {
+  /** For the reader. */
+  said: string;
+  /** The id of the run that was made. */
+  run: string | null;
+}
+
+/** A message from the page. watch: tell of changes in a place from `since` on, of rows or of counts only. unwatch: no more. open: follow runs as a view, whose own name the page chooses. set: a part of the view's shared state. ask: a question to the view. close: the view is gone. */
+export interface LiveAsked {
+  kind: "watch" | "unwatch" | "open" | "set" | "ask" | "close";
+  place?: string;
+  since?: number | null;
+  level?: "rows" | "counts";
+  view?: string;
+  runs?: string[];
+  name?: string;
+  value?: unknown;
+  asked?: Asked;
+}
+
+/** A message from the server. counts: how many runs are in which state. changed: rows that are new or other, and ids of runs that are gone. behind: too much has changed, ask for lists anew. ended: runs that have just ended, also for who hears of counts only. state: a part of a view's shared state. told: an answer to a view; its bytes, if any, come in the same binary message. failed: a view could not be opened. */
+export interface LiveTold {
+  kind: "counts" | "changed" | "behind" | "ended" | "state" | "told" | "failed";
+  place?: string;
+  seq?: number;
+  counts?: Counts;
+  rows?: RunRow[];
+  gone?: string[];
+  view?: string;
+  name?: string;
+  value?: unknown;
+  told?: Told;
+  problem?: Problem;
+}
+
+/** Runs of a place by state. */
+export interface Counts {
+  running: number;
+  /** Submitted, and not running yet. */
+  waiting: number;
+  /** Ended as Failed during the last 24 hours. */
+  failed: number;
+  /** All, without archived ones. */
+  total: number;
+}
