@@ -35,17 +35,28 @@ export interface IRunService {
   /** Look at another workspace. */
   choosePlace(key: string): void;
 
+  /** Ask again which workspaces there are, and whether the server's half is there. */
+  lookAgain(): Promise<Hello>;
+
   /** An answer of the REST interface: `path` below `aml/api/`, its parts encoded by `pathOf`. */
   get<Answer>(path: string, query?: Query, signal?: AbortSignal): Promise<Answer>;
 
   /** Ask for something to be done. */
   post<Answer>(path: string, body?: object, query?: Query): Promise<Answer>;
 
-  /** The address of a file of a run, for `src`, `href` and ranges; `path` is below the run's folder. */
+  /**
+   * The address of a file of a run, for `src`, `href` and ranges; `path` is below the run's folder.
+   * It holds no token: a file of a run may be a page whose scripts read their own address.
+   */
   fileUrl(place: string, run: string, path: string, download?: boolean): string;
 
   /** What changes. */
   readonly live: ILive;
+}
+
+/** A path below `aml/api/`, such as `run/{place}/{run}`; a `/` in a part is no separator. */
+export function pathOf(...parts: readonly string[]): string {
+  return parts.map(encodeURIComponent).join('/');
 }
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -67,7 +78,10 @@ export interface ILive {
   readonly connected: boolean;
   readonly connectedChanged: ISignal<ILive, boolean>;
 
-  /** Hear of the runs of a workspace until disposed; `rows` costs more than `counts`. */
+  /**
+   * Hear of the runs of a workspace until disposed; `rows` costs more than `counts`.
+   * What has changed since a list was asked for is told, however late it is watched.
+   */
   watch(place: string, level: 'rows' | 'counts', listener: PlaceListener): IDisposable;
 
   /** Follow runs as the live view does; survives reconnecting. */
@@ -77,7 +91,7 @@ export interface ILive {
 export interface PlaceListener {
   counts?(counts: Counts): void;
   /** Rows that are new or other, and ids of runs that are gone. */
-  changed?(rows: readonly RunRow[], gone: readonly string[]): void;
+  changed?(rows: readonly RunRow[], gone: readonly string[], seq: number): void;
   /** Too much has changed to be told: lists are to be asked for anew. */
   behind?(): void;
   /** Runs that have just ended. */
@@ -87,6 +101,8 @@ export interface PlaceListener {
 export interface ViewListener {
   state<Name extends keyof RunView>(name: Name, value: RunView[Name]): void;
   told(told: Told, buffers: readonly DataView[]): void;
+  /** The connection was lost and is there again: the state comes anew, answers may have been lost. */
+  reopened?(): void;
   /** It cannot be shown, or no more. */
   failed(problem: Problem): void;
 }
