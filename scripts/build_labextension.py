@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "aml_jupyter" / "labextension"
+LIBRARY = ROOT / "labextension" / "lib"
 STAMP = OUTPUT / ".sources"
 VIEW = ROOT / "aml_jupyter" / "notebook" / "static" / "view.css"
 SETTINGS = (
@@ -50,6 +51,8 @@ def is_current() -> bool:
 def build() -> None:
     """Fetch packages, compile, bundle; the stamp comes last, so that half a build is redone."""
     STAMP.unlink(missing_ok=True)
+    # What is left of a source that is gone would stand before a folder of the same name.
+    shutil.rmtree(LIBRARY, ignore_errors=True)
     run_jupyter_builder("jlpm", "install", "--immutable")
     run_jupyter_builder("jlpm", "run", "build:lib")
     run_jupyter_builder("jlpm", "run", "build:view")
