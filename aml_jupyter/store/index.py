@@ -101,6 +101,7 @@ class Query:
     top_level: bool = False
     notebook: str | None = None
     archived: bool = False
+    ids: tuple[str, ...] | None = None
     by_metric: str | None = None
     largest: bool = True
     limit: int = -1
@@ -538,6 +539,9 @@ def _statement(query: Query) -> tuple[str, list[Any]]:
         if wanted is not None:
             where.append(f"r.{column} = ?")
             values.append(wanted)
+    if query.ids is not None:
+        where.append(f"r.id IN ({','.join('?' * len(query.ids))})")
+        values += query.ids
     if query.state is not None:
         where.append("r.status = ?")
         values.append(query.state)

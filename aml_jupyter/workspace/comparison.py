@@ -13,7 +13,7 @@ from ..spec import RunRequest
 from ..store import Objects
 from . import facts
 from .comparison_forms import as_html, as_text, differ
-from .metric_ranges import MetricRange, ranges_of
+from .metric_ranges import MOST_POINTS, MetricRange, ranges_of
 from .sources import SnapshotFiles, SourceDiff, diff_of, text_diff
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Comparison:
     all_parameters: Rows
     tags: Rows
     metrics: Mapping[str, tuple[MetricRange | None, ...]]
-    _environments: tuple[str, ...] = field(repr=False)
+    _requests: tuple[RunRequest, ...] = field(repr=False)
     _sources: tuple[tuple[Objects, str | None], ...] = field(repr=False)
     _diffs: dict[int, SourceDiff] = field(default_factory=dict, repr=False, compare=False)
 
@@ -50,7 +50,7 @@ class Comparison:
 
     def environment_diff(self, run: int) -> str:
         """How the environment of that run differs from the first one's, as a unified diff."""
-        before, after = self._environments[0], self._environments[run]
+        before, after = (facts.environment_text(self._requests[each]) for each in (0, run))
         found = text_diff(before, after, self.ids[0], self.ids[run])
         return "too long to be compared\n" if found is None else found
 
@@ -102,6 +102,12 @@ def compare(runs: Sequence[Run]) -> Comparison:
             f"{len(set(ids))} different runs of {len(ids)} named cannot be compared.",
             f"Name {FEWEST} to {MOST} runs, each of them once.",
         )
+    return side_by_side(runs)
+
+
+def side_by_side(runs: Sequence[Run], most_points: int = MOST_POINTS) -> Comparison:
+    """The same for any number of different runs; no more than ``most_points`` are read of them."""
+    ids = [run.id for run in runs]
     requests = [RunRequest.from_json(run._request) for run in runs]
     durations = tuple(map(_duration, runs))
     return Comparison(
@@ -111,8 +117,8 @@ def compare(runs: Sequence[Run]) -> Comparison:
         durations=durations,
         all_parameters=_side_by_side(list(map(facts.parameters_of, runs))),
         tags=_side_by_side([{k: v or "" for k, v in run.tags.items()} for run in runs]),
-        metrics=_side_by_side(ranges_of(runs)),
-        _environments=tuple(map(facts.environment_text, requests)),
+        metrics=_side_by_side(ranges_of(runs, most_points)),
+        _requests=tuple(requests),
         _sources=tuple((run._objects(), run.get_snapshot_id()) for run in runs),
     )
 

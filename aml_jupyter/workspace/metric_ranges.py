@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +17,21 @@ from ..store.index import last_values
 
 if TYPE_CHECKING:
     from .run import Run
+    from .workspace import Workspace
 
 MOST_POINTS = 20_000_000
 """Points that are read for one comparison; runs beyond that are told by their last values alone."""
 
 _MOST_TEXT = 4 * 1024 * 1024
 _PIECE = 1 << 18
-_PAGE = 200
-_PAGES = 10
+
+_BETTER = {
+    "min": "loss error err mse mae rmse rmsle mape smape perplexity ppl nll bce wer cer ter fid "
+    "kid divergence kl regret latency cost brier ece",
+    "max": "acc accuracy auc auroc auprc roc f1 f2 fscore precision recall sensitivity "
+    "specificity r2 score bleu rouge meteor map ap ndcg mrr iou miou dice jaccard reward return "
+    "psnr ssim mcc kappa correlation throughput top1 top5",
+}
 
 _RECORD = np.dtype(
     [("step", "<i8"), ("time", "<f8"), ("value", "<f8"), ("metric", "<u4"), ("kind", "<u4")]
@@ -53,7 +62,15 @@ def ranges_of(runs: Sequence[Run], most_points: int = MOST_POINTS) -> list[dict[
         if size <= most_points:
             most_points -= size
             read.add(run_id)
-    return [_read(_folder(run)) if run.id in read else _last_only(run) for run in runs]
+    last = _indexed(run for run in runs if run.id not in read)
+    return [_as_it_ended(run) if run.id in read else _last_only(run, last[run.id]) for run in runs]
+
+
+def better_of(name: str) -> str | None:
+    """What is better of a metric by the words of its name: ``min``, ``max``, or None to ask."""
+    words = set(re.findall(r"[a-z]+\d*", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()))
+    fitting = [which for which, telling in _BETTER.items() if words & set(telling.split())]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _folder(run: Run) -> str:
@@ -72,28 +89,39 @@ def _size(path: str) -> int:
         return 0
 
 
-def _last_only(run: Run) -> dict[str, MetricRange]:
-    found = {name: MetricRange(value) for name, value in _indexed(run).items()}
+def _indexed(runs: Iterable[Run]) -> dict[str, dict[str, float]]:
+    """The last values of each run, by its id: as the index has them, else from the files' end."""
+    by_place: dict[Workspace, list[Run]] = {}
+    for run in runs:
+        by_place.setdefault(run.experiment.workspace, []).append(run)
+    found: dict[str, dict[str, float]] = {}
+    for place, those in by_place.items():
+        query = Query(ids=tuple(run.id for run in those), archived=True)
+        known = {each.id: dict(each.metrics) for each in place.find_runs(query)}
+        for run in those:
+            found[run.id] = known[run.id] if run.id in known else last_values(_folder(run))
+    return found
+
+
+def _last_only(run: Run, last: Mapping[str, float]) -> dict[str, MetricRange]:
+    found = {name: MetricRange(value) for name, value in last.items()}
     return {**found, **_texts(_folder(run))}
 
 
-def _indexed(run: Run) -> dict[str, float]:
-    """The last values as the index has them, else from the end of the files.
+def _as_it_ended(run: Run) -> dict[str, MetricRange]:
+    """What is in the files, which are read but once where nobody writes them any more."""
+    folder = _folder(run)
+    if not run._read().has_ended:
+        return _read(folder)
+    sizes = tuple(
+        (stem, _size(f"{stem}.bin"), _size(f"{stem}.jsonl")) for stem in metrics.writers(folder)
+    )
+    return _read_once(folder, sizes)
 
-    The index is asked for the newest runs, a page at a time, because most of those compared are.
-    """
-    place, parent = run.experiment.workspace, run._request.get("parent")
-    for page in range(_PAGES):
-        query = Query(
-            run.experiment.name, parent=parent, archived=True, limit=_PAGE, offset=page * _PAGE
-        )
-        found = place.find_runs(query)
-        for summary in found:
-            if summary.id == run.id:
-                return dict(summary.metrics)
-        if len(found) < _PAGE:
-            break
-    return last_values(_folder(run))
+
+@lru_cache(maxsize=1000)
+def _read_once(folder: str, sizes: object) -> dict[str, MetricRange]:
+    return _read(folder)
 
 
 def _read(folder: str) -> dict[str, MetricRange]:

@@ -135,6 +135,70 @@ export interface ActionDone {
   run: string | null;
 }
 
+/** Which runs to compare: up to 500. */
+export interface CompareAsked {
+  runs: string[];
+  /** Whether to read the least and greatest value of each metric, which takes the longest. */
+  ranges?: boolean;
+}
+
+/** Runs beside each other; every list of values has one for each of `runs`, in their order. */
+export interface Comparison {
+  /** The server's clock. */
+  now: number;
+  runs: ComparedRun[];
+  gone: GoneRun[];
+  sections: ComparedSection[];
+  metrics: ComparedMetric[];
+  /** Metrics that are not listed. */
+  more_metrics: number;
+}
+
+/** A run that is compared. */
+export interface ComparedRun {
+  id: string;
+  name: string;
+  number: number;
+  experiment: string;
+  /** A v1 state, such as Running or Completed. */
+  status: string;
+  created: number;
+  started: number | null;
+  ended: number | null;
+}
+
+/** A run that is not there, or cannot be read. */
+export interface GoneRun {
+  id: string;
+  why: string;
+}
+
+/** What the runs were started with, rows that differ first. */
+export interface ComparedSection {
+  kind: "facts" | "parameters" | "tags";
+  rows: ComparedRow[];
+  /** Rows that are not listed. */
+  more: number;
+}
+
+/** One thing of each run. */
+export interface ComparedRow {
+  name: string;
+  /** Whether it is not the same in all runs; where it is, it is listed once. */
+  differs: boolean;
+  values: (string | null)[];
+}
+
+/** One metric of each run. Least and greatest are null where they were not asked for, and of very long runs. */
+export interface ComparedMetric {
+  name: string;
+  /** What is better by its name, if that tells. */
+  better: "min" | "max" | null;
+  last: (number | string | null)[];
+  min: (number | null)[];
+  max: (number | null)[];
+}
+
 /** A message from the page. watch: tell of changes in a place from `since` on, of rows or of counts only. unwatch: no more. open: follow runs as a view, whose own name the page chooses. set: a part of the view's shared state. ask: a question to the view. close: the view is gone. */
 export interface LiveAsked {
   kind: "watch" | "unwatch" | "open" | "set" | "ask" | "close";
