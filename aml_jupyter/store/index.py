@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -25,8 +25,9 @@ from ..errors import UserErrorException
 from ..job import events, layout, metrics, states
 from ..job.process import is_alive
 from .folder import WorkspaceFolder
+from .listing import Group, Listing, Selection, sort_key
 
-VERSION = 2
+VERSION = 3
 _MARKED = 64
 _LATE_WRITERS = 10
 _SPOILED = (
@@ -44,19 +45,24 @@ CREATE TABLE runs (
     number INTEGER, type TEXT, parent TEXT, status TEXT NOT NULL, live INTEGER NOT NULL,
     created REAL NOT NULL, started REAL, ended REAL, target TEXT, display_name TEXT,
     archived INTEGER NOT NULL, notebook TEXT, tags TEXT NOT NULL, properties TEXT NOT NULL,
-    metrics TEXT NOT NULL, seen TEXT NOT NULL
+    metrics TEXT NOT NULL, seen TEXT NOT NULL, name TEXT NOT NULL, took REAL
 );
 CREATE INDEX runs_created ON runs (created);
 CREATE INDEX runs_experiment ON runs (experiment, created);
 CREATE INDEX runs_status ON runs (status, created);
 CREATE INDEX runs_parent ON runs (parent, created);
 CREATE INDEX runs_notebook ON runs (notebook, created);
+CREATE INDEX runs_target ON runs (target);
+CREATE INDEX runs_name ON runs (name, created DESC);
+CREATE INDEX runs_took ON runs (took) WHERE took IS NOT NULL;
 CREATE INDEX runs_live ON runs (live) WHERE live;
+CREATE INDEX runs_archived ON runs (archived) WHERE archived;
+CREATE TABLE words (run INTEGER PRIMARY KEY, words TEXT NOT NULL);
 CREATE TABLE tags (run INTEGER, key TEXT, value TEXT, created REAL);
-CREATE INDEX tags_value ON tags (key, value, created);
+CREATE INDEX tags_value ON tags (key, value, created, run);
 CREATE INDEX tags_run ON tags (run);
 CREATE TABLE metrics (run INTEGER, name TEXT, last REAL);
-CREATE INDEX metrics_last ON metrics (name, last);
+CREATE INDEX metrics_last ON metrics (name, last, run);
 CREATE INDEX metrics_run ON metrics (run);
 """
 
@@ -64,6 +70,8 @@ _COLUMNS = (
     "id, folder, experiment, number, type, parent, status, live, created, started, ended, target, "
     "display_name, archived, notebook, tags, properties, metrics, seen"
 )
+_TABLES = ("runs", "words", "tags", "metrics")
+_CACHE = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -132,12 +140,48 @@ class Index:
         self._inode = 0
         self._lock = RLock()
         self._database = self._open()
+        self._listing = Listing(self._database)
+        self._foreign = 0
 
     @_one_at_a_time
     def find(self, query: Query) -> list[RunSummary]:
         """The runs that match, newest first or by their last value of a metric."""
         self.refresh()
         return [_summary(row) for row in self._rows(*_statement(query))]
+
+    @_one_at_a_time
+    def page(
+        self,
+        selection: Selection,
+        order: str = "live",
+        descending: bool = True,
+        group: tuple[str, str] | None = None,
+        offset: int = 0,
+        limit: int = -1,
+    ) -> tuple[int, list[RunSummary]]:
+        """How many runs match, and a stretch of them; ``group`` is a kind of group and a key."""
+        self.refresh()
+        runs = self._asked(lambda: self._listing.runs(selection, order, descending, group))
+        wanted = list(runs[offset:] if limit < 0 else runs[offset : offset + limit])
+        return len(runs), self._by_number(wanted)
+
+    @_one_at_a_time
+    def groups(self, selection: Selection, by: str) -> tuple[int, list[Group]]:
+        """How many runs match, and their experiments, notebooks or sweeps, newest first."""
+        self.refresh()
+        return self._asked(lambda: self._listing.groups(selection, by))
+
+    @_one_at_a_time
+    def words(self, column: str) -> list[str]:
+        """Every experiment, notebook or target, key of a tag or name of a metric."""
+        self.refresh()
+        return self._asked(lambda: self._listing.words(column))
+
+    @_one_at_a_time
+    def tag_values(self, key: str, most: int) -> list[str]:
+        """Values that a tag has, some of them where there are more than ``most``."""
+        self.refresh()
+        return self._asked(lambda: self._listing.tag_values(key, most))
 
     @_one_at_a_time
     def count(self) -> int:
@@ -167,6 +211,7 @@ class Index:
         self._database.execute("BEGIN IMMEDIATE")
         self._drop(run_id)
         self._database.execute("COMMIT")
+        self._listing.facts_changed()
 
     @_one_at_a_time
     def refresh(self) -> None:
@@ -174,6 +219,7 @@ class Index:
         try:
             if self._path.exists() and self._path.stat().st_ino != self._inode:
                 self._reopen()
+            self._hear_others()
             changed, position = self._journal()
             live = self._stale()
             if changed or live:
@@ -190,12 +236,29 @@ class Index:
         return self.count()
 
     def _rows(self, sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
-        """What a question finds; damage that only it comes across has the index built again."""
+        """What a question finds."""
+        return self._asked(lambda: self._database.execute(sql, values).fetchall())
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        """An answer; damage that only the question comes across has the index built again."""
         try:
-            return self._database.execute(sql, values).fetchall()
+            return ask()
         except sqlite3.DatabaseError:
             self._reopen(rebuild=True)
-            return self._database.execute(sql, values).fetchall()
+            return ask()
+
+    def _by_number(self, runs: Sequence[int]) -> list[RunSummary]:
+        """The summaries of the runs with these numbers, in their order."""
+        sql = f"SELECT run, {_COLUMNS} FROM runs WHERE run IN (SELECT value FROM json_each(?))"
+        found = {row[0]: row[1:] for row in self._rows(sql, [json.dumps(runs)])}
+        return [_summary(found[run]) for run in runs if run in found]
+
+    def _hear_others(self) -> None:
+        """Forget what was remembered of the tables when another process has changed them."""
+        foreign = int(self._database.execute("PRAGMA data_version").fetchone()[0])
+        if foreign != self._foreign:
+            self._foreign = foreign
+            self._listing.facts_changed()
 
     # Opening and building
 
@@ -243,6 +306,7 @@ class Index:
     def _reopen(self, rebuild: bool = False) -> None:
         self._database.close()
         self._database = self._open(rebuild)
+        self._listing = Listing(self._database)
 
     def _build(self, database: sqlite3.Connection, rebuild: bool) -> None:
         database.execute("BEGIN IMMEDIATE")
@@ -337,6 +401,7 @@ class Index:
                 self._put(self._database, child)
         self._database.execute("UPDATE meta SET value = ? WHERE key = 'journal'", (position,))
         self._database.execute("COMMIT")
+        self._listing.facts_changed()
 
     def _put(self, database: sqlite3.Connection, folder: Path) -> bool:
         """Take in one run as its folder is now; False when there is none that can be read."""
@@ -369,11 +434,12 @@ class Index:
         last: dict[str, float],
         seen: str,
     ) -> None:
-        self._drop(request["id"], database)
+        number = self._drop(request["id"], database)
         source = request.get("source") or {}
         created = float(request.get("created") or 0)
+        name = facts.display_name or request["id"]
         cursor = database.execute(
-            f"INSERT INTO runs ({_COLUMNS}) VALUES ({','.join('?' * 19)})",
+            f"INSERT INTO runs ({_COLUMNS}, name, took, run) VALUES ({','.join('?' * 22)})",
             _storable(
                 request["id"],
                 os.fspath(folder.relative_to(self._folder.root)),
@@ -394,9 +460,15 @@ class Index:
                 json.dumps(facts.properties),
                 json.dumps(last),
                 seen,
+                sort_key(str(name)),
+                facts.ended and facts.started and facts.ended - facts.started,
+                number,
             ),
         )
         run = cursor.lastrowid
+        database.execute(
+            "INSERT INTO words VALUES (?, ?)", _storable(run, _words_of(request, facts, name))
+        )
         database.executemany(
             "INSERT INTO tags VALUES (?, ?, ?, ?)",
             [_storable(run, *tag, created) for tag in facts.tags.items()],
@@ -405,12 +477,15 @@ class Index:
             "INSERT INTO metrics VALUES (?, ?, ?)", [_storable(run, *pair) for pair in last.items()]
         )
 
-    def _drop(self, run_id: str, database: sqlite3.Connection | None = None) -> None:
+    def _drop(self, run_id: str, database: sqlite3.Connection | None = None) -> int | None:
+        """Take a run out, and return its number, by which it may come back."""
         database = database or self._database
         row = database.execute("SELECT run FROM runs WHERE id = ?", (run_id,)).fetchone()
-        if row:
-            for table in ("runs", "tags", "metrics"):
-                database.execute(f"DELETE FROM {table} WHERE run = ?", row)
+        if row is None:
+            return None
+        for table in _TABLES:
+            database.execute(f"DELETE FROM {table} WHERE run = ?", row)
+        return int(row[0])
 
 
 def last_values(folder: str) -> dict[str, float]:
@@ -454,13 +529,14 @@ def delete_run(folder: Path) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     database.execute("PRAGMA synchronous=OFF")
+    database.execute(f"PRAGMA cache_size=-{_CACHE >> 10}")
     return database
 
 
 def _is_current(database: sqlite3.Connection) -> bool:
     """Whether it is an index of this version; not for an empty or a foreign database."""
     tables = dict(database.execute("SELECT name, type FROM sqlite_master").fetchall())
-    if not {"meta", "runs", "tags", "metrics"} <= set(tables):
+    if not {"meta", *_TABLES} <= set(tables):
         return False
     facts = dict(database.execute("SELECT key, value FROM meta").fetchall())
     return facts.get("version") == str(VERSION)
@@ -494,6 +570,14 @@ def _fingerprint(folder: Path) -> str:
         except OSError:
             sizes.append("")
     return " ".join(sizes)
+
+
+def _words_of(request: dict[str, Any], facts: events.Facts, name: str) -> str:
+    """All that a search for text looks through, without case."""
+    source = request.get("source") or {}
+    tags = [key if value is None else f"{key}={value}" for key, value in facts.tags.items()]
+    told = [request["id"], request.get("experiment"), source.get("notebook"), *tags]
+    return "\n".join(str(word) for word in (name, *told) if word).casefold()
 
 
 def _owner_is_gone(request: dict[str, Any]) -> bool:

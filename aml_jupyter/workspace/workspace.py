@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from ..assets.keyvault import Keyvault
     from ..assets.models import Model
     from ..spec import Environment
+    from ..store.listing import Group, Selection
     from .compute_target import ComputeTarget
     from .environments import EnvironmentRegistry
+    from .run_list import FilterWords, RunsPage
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}")
 _CONFIG_FOLDERS = (".azureml", "aml_config", "")
@@ -401,6 +403,39 @@ class Workspace:
     def find_runs(self, query: Query) -> Sequence[RunSummary]:
         """The runs that a query asks for, one line each."""
         return self._index().find(query)
+
+    def list_runs(
+        self,
+        filter: str | Selection = "",
+        sort: str = "live",
+        descending: bool | None = None,
+        by: str | None = None,
+        group: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> RunsPage:
+        """A page of the runs that a filter line finds, in order; see ``run_list.list_runs``."""
+        from .run_list import list_runs
+
+        return list_runs(self._index(), filter, sort, descending, by, group, offset, limit)
+
+    def run_groups(self, by: str, filter: str | Selection = "") -> tuple[int, Sequence[Group]]:
+        """How many runs match, and their groups: ``by`` experiment, notebook or sweep."""
+        from .run_list import run_groups
+
+        return run_groups(self._index(), by, filter)
+
+    def filter_words(self) -> FilterWords:
+        """The names that a filter line can be completed with."""
+        from .run_list import filter_words
+
+        return filter_words(self._index())
+
+    def filter_completions(self, word: str) -> Sequence[str]:
+        """What the last word of a filter line may become."""
+        from .run_list import completions
+
+        return completions(self._index(), word)
 
     def reindex(self) -> int:
         """Build the index again from the run folders; returns how many runs there are."""
