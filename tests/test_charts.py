@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aml_jupyter.job.metrics import MetricWriter
-from aml_jupyter.notebook.chart_grid import MOST_LINES, ChartGrid, Source
+from aml_jupyter.notebook.chart_grid import ChartGrid
 from aml_jupyter.notebook.charts import COLUMNS
-from aml_jupyter.notebook.panel import OPTIONS
 from aml_jupyter.store import MetricFeed
+from aml_jupyter.watching.figures import MOST_LINES, Source
+from aml_jupyter.watching.session import OPTIONS
 
 FEW = [1.0, 3.0, 2.0]
 

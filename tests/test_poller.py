@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from aml_jupyter.notebook.poller import Poller
-from aml_jupyter.watching.presence import Presence
+from aml_jupyter.notebook.presence import Presence
+from aml_jupyter.watching.poller import Poller
 
 
 class Counter:

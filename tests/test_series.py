@@ -306,6 +306,31 @@ def test_the_time_of_a_point_is_an_axis_as_well(tmp_path: Path) -> None:
     check(points, list(enumerate(y.tolist())), 1000.5, 2000, 64)
 
 
+@pytest.mark.parametrize(("low", "high", "zero"), [(1, 199_999, 0), (1010, 150_000, 1000)])
+def test_columns_are_even_on_a_logarithmic_axis_and_have_the_extremes_of_what_is_in_them(
+    tmp_path: Path, low: float, high: float, zero: float
+) -> None:
+    y = np.random.default_rng(5).normal(size=200_000)
+    write_file(tmp_path, y)
+    points = line_of(tmp_path).points("step", 300, low, high, log_from=zero)
+    x = np.arange(len(y))
+    inside = (x >= low) & (x <= high)
+    left, right = np.log10(low - zero), np.log10(high - zero)
+
+    def columns(places: Any) -> Any:
+        return np.minimum((np.log10(places - zero) - left) * (300 / (right - left)), 299).astype(
+            int
+        )
+
+    logged, drawn = columns(x[inside]), columns(points.x)
+    assert np.array_equal(np.unique(logged), np.unique(drawn))
+    for column in np.unique(logged):
+        true, seen = y[inside][logged == column], points.y[drawn == column]
+        assert (seen.min(), seen.max(), len(seen)) == (true.min(), true.max(), min(2, len(true)))
+    means = [y[inside][logged == column].mean() for column in np.unique(logged)]
+    assert np.allclose(points.mean_y, means)
+
+
 @pytest.mark.parametrize(
     "steps",
     [

@@ -6,9 +6,7 @@ by `labextension/src/view/chart_tools.ts`, so that none of it waits for a kernel
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +14,13 @@ import bqplot
 import numpy as np
 from ipywidgets import Layout
 
+from ..watching.curves import Look, Range, points_of
+from ..watching.figures import Trace
 from ..watching.markup import clean, short, shown_number
 from .subshells import HeardAnywhere
 
 if TYPE_CHECKING:
     from ..store.buckets import Floats
-    from ..store.series import Line, Points
 
 COLUMNS = 240
 """A line is sent as so many columns of two points at most, however long the run."""
@@ -32,60 +31,11 @@ _LEGEND_WIDTH = 330
 _DOTS_UP_TO = 30
 _SPACE = 0.05
 _MOST = 8e307
-_LOG_FLOOR = {"step": 1.0, "time": 0.01}
 _FAINT, _WIDE = 0.3, 1.75
 # How high a gap is marked also says what it is; the browser has the same table. NaN, ∞ and -∞ as
 # they are told by ``Points.gap_kinds``, and what a logarithmic axis cannot show.
 _HEIGHTS = np.array([0.0, 1.0, 1e-6])
 _HEIGHT_BELOW = 2e-6
-
-Range = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Look:
-    """How lines are drawn; of the wire's type ``ChartOptions`` what concerns a single chart."""
-
-    axis: str
-    log_x: bool
-    log_y: bool
-    smoothing: float
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Look:
-        """The look that these options ask for; a logarithm of the time of day means nothing."""
-        axis = options["axis"] if options["axis"] in ("time", "clock") else "step"
-        smoothing = min(max(float(options["smoothing"]), 0.0), 0.999)
-        log_x = bool(options["log_x"]) and axis != "clock"
-        return cls(axis, log_x, bool(options["log_y"]), smoothing)
-
-    def shown_x(self, x: Floats, started: float) -> Floats:
-        """Where on the axis points stand."""
-        return _log(x - self._zero(started)) if self.log_x else x - self._zero(started)
-
-    def shown_y(self, y: Floats) -> Floats:
-        """How high points stand; NaN for what a logarithmic axis cannot show."""
-        return _log(y) if self.log_y else y
-
-    def logged_x(self, shown: float, started: float) -> float:
-        """What was logged of what stands there on the axis."""
-        exact = 10.0 ** min(shown, 308.0) if self.log_x else shown
-        return exact + self._zero(started)
-
-    def _zero(self, started: float) -> float:
-        return started if self.axis == "time" else 0.0
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One line to be drawn."""
-
-    label: str
-    line: Line
-    started: float
-    """Seconds since the epoch at which its relative time is 0."""
-    colour: str
-    dash: str
 
 
 @dataclass(frozen=True)
@@ -393,15 +343,12 @@ def _classes(look: Look | None) -> set[str]:
 
 
 def _drawn(trace: Trace, look: Look, view: Range | None) -> _Drawn:
-    parts = list(_parts(trace, look, view))
-    x = look.shown_x(np.concatenate([part.x for part in parts]), trace.started)
-    logged = np.concatenate([part.y for part in parts])
-    y = np.clip(look.shown_y(logged), -_MOST, _MOST)
-    mean_x = look.shown_x(np.concatenate([part.mean_x for part in parts]), trace.started)
-    mean_y = look.shown_y(np.concatenate([part.mean_y for part in parts]))
-    gap_x = look.shown_x(np.concatenate([part.gaps for part in parts]), trace.started)
-    heights = _HEIGHTS[np.concatenate([part.gap_kinds for part in parts])]
-    below = np.isfinite(logged) & ~np.isfinite(y)
+    points = points_of(trace, look, COLUMNS, view and _as_shown(look, view))
+    x = look.shown_x(points.x, trace.started)
+    y = np.clip(look.shown_y(points.y), -_MOST, _MOST)
+    mean_x, mean_y = look.shown_x(points.mean_x, trace.started), look.shown_y(points.mean_y)
+    gap_x, heights = look.shown_x(points.gaps, trace.started), _HEIGHTS[points.gap_kinds]
+    below = np.isfinite(points.y) & ~np.isfinite(y)
     gap_x = np.concatenate([gap_x, x[below]])
     heights = np.concatenate([heights, np.full(np.count_nonzero(below), _HEIGHT_BELOW)])
     on_axis, means = np.isfinite(x), np.isfinite(mean_x) & np.isfinite(mean_y)
@@ -410,39 +357,9 @@ def _drawn(trace: Trace, look: Look, view: Range | None) -> _Drawn:
     return _Drawn(*kept)
 
 
-def _parts(trace: Trace, look: Look, view: Range | None) -> Iterator[Points]:
-    """What of the line is to be drawn, in one or several stretches, each decimated by itself."""
-    axis: Any = "step" if look.axis == "step" else "time"
-    whole = trace.line.points(axis, COLUMNS)
-    if whole.exact or not len(whole.x) or (view is None and not look.log_x):
-        yield whole
-        return
-    if view is not None:
-        # A little more than is seen, so that there is something there when the reader moves on.
-        more = (view[1] - view[0]) / 2
-        low, high = view[0] - more, view[1] + more
-    else:
-        # The first point may be anywhere in the first column.
-        first, last = whole.x[0], whole.x[-1]
-        edges = np.array([first - (last - first) / COLUMNS, last])
-        low, high = np.nan_to_num(look.shown_x(edges, trace.started), nan=-np.inf)
-    if not look.log_x:
-        ends = look.logged_x(low, trace.started), look.logged_x(high, trace.started)
-        yield trace.line.points(axis, 2 * COLUMNS, *ends)
-        return
-    low = max(low, math.log10(_LOG_FLOOR[look.axis]))
-    if not low < high:
-        yield whole
-        return
-    # Equal columns would leave nothing of the lower decades.
-    pieces = min(math.ceil(high - low), 12)
-    for start, end in itertools.pairwise(np.linspace(low, high, pieces + 1)):
-        ends = look.logged_x(start, trace.started), look.logged_x(end, trace.started)
-        yield trace.line.points(axis, COLUMNS // pieces, *ends)
-
-
-def _log(values: Floats) -> Floats:
-    return np.log10(np.where(values > 0, values, np.nan))
+def _as_shown(look: Look, view: Range) -> Range:
+    """The range of the axis, whose scale here has the logarithms."""
+    return (10.0 ** min(view[0], 308.0), 10.0 ** min(view[1], 308.0)) if look.log_x else view
 
 
 def _around(values: Sequence[Floats], space: float = 0.0) -> Range:

@@ -15,38 +15,11 @@ import anywidget
 import traitlets
 
 from ..errors import AmlError
-from ..watching.markup import clean
+from ..watching.session import STATE
 from .subshells import HeardAnywhere
 
 Asked = Callable[[Mapping[str, Any]], None]
 """Takes a message of the wire's type ``Asked``."""
-
-OPTIONS: Mapping[str, Any] = {
-    "filter": "",
-    "axis": "step",
-    "log_x": False,
-    "log_y": False,
-    "smoothing": 0.0,
-    "grouping": "each",
-    "most": 24,
-    "zoomed": False,
-}
-"""How charts are drawn until a reader wants it otherwise."""
-
-# What a browser finds that is quicker than the first look of the kernel.
-_NO_CHARTS: Mapping[str, Any] = {
-    **dict.fromkeys(("metrics", "matching", "charts", "drawn"), 0),
-    "reading": 0.0,
-    "figures": [],
-}
-_NO_LOG: Mapping[str, Any] = {
-    **dict.fromkeys(("first", "cut", "passed", "size"), 0),
-    "files": [],
-    "lines": [],
-    "file": "",
-    "reset": True,
-    "ended": False,
-}
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -70,13 +43,13 @@ class Panel(HeardAnywhere, anywidget.AnyWidget):
 
     runs = traitlets.List(traitlets.Dict()).tag(sync=True)
     tabs = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    tab = traitlets.Unicode("overview").tag(sync=True)
-    shown = traitlets.Bool(True).tag(sync=True)
-    beat = traitlets.Int(0).tag(sync=True)
-    hosted = traitlets.Bool(False).tag(sync=True)
-    options = traitlets.Dict(dict(OPTIONS)).tag(sync=True)
-    charts = traitlets.Dict(dict(_NO_CHARTS)).tag(sync=True)
-    log = traitlets.Dict(dict(_NO_LOG)).tag(sync=True)
+    tab = traitlets.Unicode(STATE["tab"]).tag(sync=True)
+    shown = traitlets.Bool(STATE["shown"]).tag(sync=True)
+    beat = traitlets.Int(STATE["beat"]).tag(sync=True)
+    hosted = traitlets.Bool(STATE["hosted"]).tag(sync=True)
+    options = traitlets.Dict(dict(STATE["options"])).tag(sync=True)
+    charts = traitlets.Dict(dict(STATE["charts"])).tag(sync=True)
+    log = traitlets.Dict(dict(STATE["log"])).tag(sync=True)
     backs = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(self, on_asked: Asked, **kwargs: Any) -> None:
@@ -96,14 +69,3 @@ class Panel(HeardAnywhere, anywidget.AnyWidget):
     def _heard(self, _: object, content: Any, buffers: object) -> None:
         if isinstance(content, dict) and isinstance(content.get("kind"), str):
             self._on_asked(content)
-
-
-def fit(content: Any) -> Any:
-    """JSON whose every text can travel and be shown: without halves of letters and the like."""
-    if isinstance(content, str):
-        return clean(content)
-    if isinstance(content, Mapping):
-        return {clean(key): fit(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [fit(value) for value in content]
-    return content

@@ -17,9 +17,9 @@ from ..store.feed import LogTail
 from ..watching.answers import Answers
 from ..watching.log_text import LogText
 from ..watching.markup import FAINT, escaped, shown_number, shown_time
+from ..watching.poller import POLLER
 from ..watching.watch import watch_all
 from . import forms
-from .poller import POLLER
 from .shots import take_shot
 from .widget_data import widget_data
 

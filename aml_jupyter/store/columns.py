@@ -43,14 +43,20 @@ class _Cloud:
 class Columns:
     """Takes in points in any order and any number, and keeps what so many columns can show.
 
-    ``low`` and ``high`` belong to the range; what lies outside is passed over.
+    ``low`` and ``high`` belong to the range; what lies outside is passed over. The columns are
+    even, or on a logarithmic axis of the distance from ``log_from``, which is below the range.
     """
 
-    def __init__(self, low: float, high: float, columns: int) -> None:
+    def __init__(
+        self, low: float, high: float, columns: int, log_from: float | None = None
+    ) -> None:
         self.low, self.high = low, high
+        self._log_from = log_from
         self._columns = max(1, min(columns, _MOST_COLUMNS))
+        self._left, right = self._place(np.array([low, high]))
+        self._extent = float(right - self._left)
         with np.errstate(all="ignore"):
-            scale = self._columns / np.float64(high - low)
+            scale = self._columns / np.float64(self._extent)
         self._scale = float(scale) if np.isfinite(scale) else 0.0
         self._cloud = _Cloud(np.empty(0), np.empty(0), np.empty(0, bool))
         self._new: list[_Cloud] = []
@@ -66,9 +72,10 @@ class Columns:
         return (rows[:, LEAST + axis] >= self.low) & (rows[:, MOST + axis] <= self.high)
 
     def has_narrow(self, rows: Floats, axis: int) -> Flags:
-        """Which buckets are no wider than a quarter of a column."""
-        width = rows[:, MOST + axis] - rows[:, LEAST + axis]
-        narrow: Flags = width <= (self.high - self.low) / self._columns / 4
+        """Which buckets are in the range no wider than a quarter of a column."""
+        ends = np.clip(rows[:, [LEAST + axis, MOST + axis]], self.low, self.high)
+        width = self._place(ends[:, 1]) - self._place(ends[:, 0])
+        narrow: Flags = width <= self._extent / self._columns / 4
         return narrow
 
     def has_in_one(self, rows: Floats, axis: int) -> Flags:
@@ -134,8 +141,15 @@ class Columns:
 
     def _column(self, x: Floats) -> Ints:
         """The column of each place, which is in the range."""
-        column = ((x - self.low) * self._scale).astype(np.intp)
+        column: Ints = ((self._place(x) - self._left) * self._scale).astype(np.intp)
         return np.minimum(column, self._columns - 1)
+
+    def _place(self, x: Floats) -> Floats:
+        """Where on the axis these are."""
+        if self._log_from is None:
+            return x
+        placed: Floats = np.log10(x - self._log_from)
+        return placed
 
     def _count(self, x: Floats, totals: Floats, counts: Floats) -> None:
         """Count points at places ``x``, ``counts`` of them at each, for the means."""

@@ -185,8 +185,8 @@ class _Table:
             self.newest = np.append(self.newest, np.zeros((more, FIELDS)), axis=0)
 
 
-# Axis, columns, from and to.
-_Key = tuple[int, int, float, float]
+# Axis, columns, from and to, and where a logarithmic axis has its zero.
+_Key = tuple[int, int, float, float, float | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,12 +242,18 @@ class Line:
         return float(self._table.last_time[self._slot])
 
     def points(
-        self, axis: Axis, columns: int, low: float | None = None, high: float | None = None
+        self,
+        axis: Axis,
+        columns: int,
+        low: float | None = None,
+        high: float | None = None,
+        log_from: float | None = None,
     ) -> Points:
         """What a chart of so many pixel columns from ``low`` to ``high`` has to draw.
 
         Without both it is the whole line from afar, which costs the same at any size. With one
-        of them the file is read again where too little is known of the range.
+        of them the file is read again where too little is known of the range. With ``log_from``,
+        which is below ``low``, columns are even by the logarithm of the distance from there.
         """
         kind = 1 if axis == "time" else 0
         with self._roll.lock, np.errstate(all="ignore"):
@@ -258,8 +264,8 @@ class Line:
             if high is None or high == math.inf:
                 high = float(rows[:, MOST + kind].max())
             if not whole and self._width > 1:
-                return self._near((kind, columns, low, high), rows)
-            view = Columns(low, high, columns)
+                return self._near((kind, columns, low, high, log_from), rows)
+            view = Columns(low, high, columns, log_from)
             view.add_buckets(rows[view.touches(rows, kind)], kind)
             return view.points()
 
@@ -297,8 +303,8 @@ class Line:
 
     def _near(self, key: _Key, rows: Floats) -> Points:
         """What is in a range, most of it from the file."""
-        kind, columns, low, high = key
-        view = Columns(low, high, columns)
+        kind, columns, low, high, log_from = key
+        view = Columns(low, high, columns, log_from)
         touching = view.touches(rows, kind)
         zoom = self._zooms.pop(key, None)
         if zoom is None or (touching & (rows[:, END] > zoom.until)).any():

@@ -21,9 +21,10 @@ import math, threading, time
 from pathlib import Path
 from ipywidgets import VBox
 from aml_jupyter.job.metrics import MetricWriter
-from aml_jupyter.notebook.chart_grid import ChartGrid, Source
+from aml_jupyter.notebook.chart_grid import ChartGrid
 from aml_jupyter.notebook.panel import Panel
 from aml_jupyter.store import MetricFeed
+from aml_jupyter.watching.figures import Source
 
 folder = Path("metrics").absolute()
 for process in range(2):
