@@ -1,12 +1,13 @@
-"""One thread in a kernel looks at all live runs for all views, a few times a second.
+"""One thread looks at all live runs for all views of a process, a few times a second.
 
-Nothing is ever printed from it: views change their widgets, or a display by its id.
+Nothing is ever printed from it: views change their widgets, or a display by its id, or tell a page.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 import weakref
 from typing import Protocol
 
@@ -28,7 +29,8 @@ class Poller:
 
     def __init__(self, interval: float = INTERVAL) -> None:
         self._interval = interval
-        self._views: weakref.WeakSet[View] = weakref.WeakSet()
+        # When each is to be looked at again.
+        self._views: weakref.WeakKeyDictionary[View, float] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._called = threading.Event()
@@ -36,7 +38,7 @@ class Poller:
     def watch(self, view: View) -> None:
         """Refresh ``view`` from now on; it is held weakly. Once more is at once."""
         with self._lock:
-            self._views.add(view)
+            self._views[view] = 0.0
             self._called.set()
             # A thread of before a fork is not one of this process.
             if self._thread is None or not self._thread.is_alive():
@@ -50,35 +52,44 @@ class Poller:
         return thread is not None and thread.is_alive()
 
     def _run(self) -> None:
-        while (pause := self._refresh_all()) is not None:
+        while (pause := self._refresh_due()) is not None:
             # A call ends a long pause, but never makes looks more frequent than the interval.
             if pause > self._interval:
                 self._called.wait(pause - self._interval)
             threading.Event().wait(min(pause, self._interval))
 
-    def _refresh_all(self) -> float | None:
+    def _refresh_due(self) -> float | None:
         """Seconds until somebody wants to be looked at again; None when nobody is left."""
         # A method of its own, so that no view is held by a local variable during the pause.
         self._called.clear()
+        # Those that are due a little later need not wait for a round of their own.
+        soon = time.monotonic() + self._interval / 2
         with self._lock:
-            views = list(self._views)
-            if not views:
+            if not self._views:
                 self._thread = None
                 return None
-        pauses = [self._refresh(view) for view in views]
-        return min((pause for pause in pauses if pause is not None), default=self._interval)
+            due = [view for view, at in self._views.items() if at <= soon]
+            for view in due:  # whoever is called from now on is called for the next round
+                self._views[view] = float("inf")
+        for view in due:
+            self._refresh(view)
+        with self._lock:
+            at = min(self._views.values(), default=0.0)
+        return max(at - time.monotonic(), self._interval)
 
-    def _refresh(self, view: View) -> float | None:
+    def _refresh(self, view: View) -> None:
         try:
             pause = view.refresh()
         except Exception:  # noqa: BLE001 (one broken view must not stop the others)
             _log.debug("a view of a run failed", exc_info=True)
             pause = None
-        if pause is None:
-            self._views.discard(view)
-            return None
-        return max(pause, self._interval)
+        with self._lock:
+            called = self._views.get(view, 0.0) == 0.0
+            if pause is None and not called:
+                self._views.pop(view, None)
+            elif not called:
+                self._views[view] = time.monotonic() + max(pause or 0.0, self._interval)
 
 
 POLLER = Poller()
-"""The kernel's own."""
+"""The process's own."""

@@ -207,6 +207,8 @@ export interface LiveAsked {
   level?: "rows" | "counts";
   view?: string;
   runs?: string[];
+  /** Of open: the parts of the shared state that the page has set before, such as when it connects again; they need not be set once more. */
+  state?: Readonly<Record<string, unknown>>;
   name?: string;
   value?: unknown;
   asked?: Asked;

@@ -89,7 +89,7 @@ export interface PlotAsked {
 
 /** A message from the kernel; `kind` says which member is there. */
 export interface Told {
-  kind: "log" | "page" | "matches" | "files" | "bytes" | "system" | "facts" | "children" | "compare" | "candidates" | "said" | "plot";
+  kind: "log" | "page" | "matches" | "files" | "bytes" | "system" | "facts" | "children" | "compare" | "candidates" | "said" | "plot" | "pictures";
   log?: LogPiece;
   page?: LogPage;
   matches?: LogMatches;
@@ -106,6 +106,8 @@ export interface Told {
   /** Whether `said` tells of something that went wrong. */
   bad?: boolean;
   plot?: PlotData;
+  /** What was logged that is no number, on a page that draws charts itself; all there is, in order. */
+  pictures?: Picture[];
 }
 
 /** The lines of one chart. The buffer has for each line in turn, as 64-bit floats: x and y of its points, x and y of its means, x and kinds of its gaps. */
@@ -131,14 +133,24 @@ export interface PlotLine {
   count: number;
   /** The value logged last; null if it is not finite. */
   last: number | null;
-  /** How many points are in the buffer: of each column the lowest and the highest, with NaN between two that must not be joined. */
+  /** How many points are in the buffer: of each column the lowest and the highest, with NaN between two that must not be joined. Of a range there is as much again beside it, half on each side; if `exact` there may be all of the line. */
   points: number;
   /** How many means: one for each column that has points. */
   means: number;
   /** How many places where NaN (0), infinity (1) or minus infinity (-1) was logged. */
   gaps: number;
-  /** Whether every point that was logged in the range is there. */
+  /** Whether every point that was logged there is in the buffer. */
   exact: boolean;
+}
+
+/** A table, an image or the like. */
+export interface Picture {
+  /** The id of the run that logged it. */
+  run: string;
+  /** What it was logged as; with `run` it tells which picture it is. */
+  name: string;
+  /** HTML, escaped by the server; null if it is as it was told before. */
+  html: string | null;
 }
 
 /** The state that the live view of one or more runs shares with its kernel: what a browser that comes late, or comes again, must know. */
