@@ -19,6 +19,7 @@ from ..store.series import MetricFeed
 from ..workspace.run import open_in
 from . import log_window, run_files
 from .child_table import RunTable, Table
+from .failure import failure
 
 if TYPE_CHECKING:
     from ..workspace import Run
@@ -66,6 +67,7 @@ class Answers:
             "files": lambda _: Answer("files", run_files.listing(self._run.folder)),
             "bytes": self._bytes,
             "facts": lambda _: self._facts(),
+            "failure": lambda _: Answer("failure", failure(self._run)),
             "tag": self._tag,
             "system": lambda _: Answer("system", self._measurements()),
             "children": lambda _: Answer("children", self.child_table(at_once=False)),

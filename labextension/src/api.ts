@@ -199,6 +199,58 @@ export interface ComparedMetric {
   max: (number | null)[];
 }
 
+/** The files that a run was started from. */
+export interface SourceTree {
+  /** The file that is run; empty where it is none of them. */
+  script: string;
+  files: SourceFile[];
+  /** Files that are not listed. */
+  more: number;
+  /** Runs to compare the source with, the one that tells most first. */
+  relatives: Relative[];
+}
+
+/** A file of the source of a run. */
+export interface SourceFile {
+  path: string;
+  size: number;
+}
+
+/** A run that another one can be compared with. origin: it is a new run of that one. parent: it is a child of it. before: that one came before it in its experiment. */
+export interface Relative {
+  id: string;
+  name: string;
+  kin: "origin" | "parent" | "before";
+}
+
+/** A file of the source of a run as text. */
+export interface SourceText {
+  path: string;
+  text: string;
+  size: number;
+  /** Why there is no text, or not all of it; may be empty. */
+  note: string;
+}
+
+/** How the source of a run differs from that of another. */
+export interface SourceDiff {
+  files: FileDiff[];
+  /** Files that differ and are not listed. */
+  more: number;
+  /** How the environments differ, as a unified diff. */
+  environment: string;
+}
+
+/** How a file differs. */
+export interface FileDiff {
+  path: string;
+  change: "added" | "removed" | "changed";
+  /** A unified diff. */
+  text: string;
+  /** Why there is no text; may be empty. */
+  note: string;
+}
+
 /** A message from the page. watch: tell of changes in a place from `since` on, of rows or of counts only. unwatch: no more. open: follow runs as a view, whose own name the page chooses. set: a part of the view's shared state. ask: a question to the view. close: the view is gone. */
 export interface LiveAsked {
   kind: "watch" | "unwatch" | "open" | "set" | "ask" | "close";

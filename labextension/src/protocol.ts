@@ -58,7 +58,7 @@ export interface RunError {
 /** A message from the browser; `kind` says what it wants, the members what it needs for that. */
 export interface Asked {
   /** ready: send the log anew. log: follow another file. open, against: show another run, or compare with it. back: to the run before. resume: go on with what a batch has not done. plots: these charts are on screen, of a page that draws them itself; send their lines now and whenever they change. */
-  kind: "ready" | "log" | "page" | "find" | "files" | "bytes" | "facts" | "tag" | "children" | "system" | "compare" | "candidates" | "cancel" | "rerun" | "resume" | "folder" | "open" | "back" | "against" | "plots";
+  kind: "ready" | "log" | "page" | "find" | "files" | "bytes" | "facts" | "tag" | "children" | "system" | "compare" | "candidates" | "cancel" | "rerun" | "resume" | "folder" | "open" | "back" | "against" | "plots" | "failure";
   file?: string;
   /** What to search for; with page, `before` for lines that end at `at`, `after` for those that begin there. */
   text?: string;
@@ -89,7 +89,7 @@ export interface PlotAsked {
 
 /** A message from the kernel; `kind` says which member is there. */
 export interface Told {
-  kind: "log" | "page" | "matches" | "files" | "bytes" | "system" | "facts" | "children" | "compare" | "candidates" | "said" | "plot" | "pictures";
+  kind: "log" | "page" | "matches" | "files" | "bytes" | "system" | "facts" | "children" | "compare" | "candidates" | "said" | "plot" | "pictures" | "failure";
   log?: LogPiece;
   page?: LogPage;
   matches?: LogMatches;
@@ -108,6 +108,7 @@ export interface Told {
   plot?: PlotData;
   /** What was logged that is no number, on a page that draws charts itself; all there is, in order. */
   pictures?: Picture[];
+  failure?: RunFailure;
 }
 
 /** The lines of one chart. The buffer has for each line in turn, as 64-bit floats: x and y of its points, x and y of its means, x and kinds of its gaps. */
@@ -153,11 +154,49 @@ export interface Picture {
   html: string | null;
 }
 
+/** Why a run failed, and what to do about it. */
+export interface RunFailure {
+  /** The name of the exception; empty where there was none. */
+  kind: string;
+  /** What went wrong, in the words of the program or of who ran it. */
+  message: string;
+  place: FailurePlace | null;
+  /** The traceback, without colour codes; may be empty. */
+  trace: string;
+  /** The log that `log` is the end of. */
+  file: string;
+  log: string[];
+  hints: FailureHint[];
+}
+
+/** The line of the run's own code that an error came from. */
+export interface FailurePlace {
+  /** The file as the traceback names it, or its place in the source. */
+  path: string;
+  line: number;
+  /** Whether the file is the cell that the run was made from. */
+  cell: boolean;
+  /** The cell of an executed notebook, counted from 1; 0 where it is none. */
+  number: number;
+  /** The number of the first of `lines`. */
+  first: number;
+  /** The lines around it, as they were run; empty where they are not known. */
+  lines: string[];
+}
+
+/** Something to try. */
+export interface FailureHint {
+  /** What may be the matter, and what to do. */
+  text: string;
+  /** What to write or to run, to be copied; may be empty. */
+  code: string;
+}
+
 /** The state that the live view of one or more runs shares with its kernel: what a browser that comes late, or comes again, must know. */
 export interface RunView {
   /** The runs shown, the first one leads; several are compared. */
   runs: RunHead[];
-  /** Which tabs there are: overview, log, system, files, facts, children, compare. */
+  /** Which tabs there are: error, overview, log, system, files, facts, children, compare. */
   tabs: string[];
   /** The tab that is open; set by the browser. */
   tab: string;
