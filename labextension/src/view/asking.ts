@@ -2,6 +2,7 @@ import type { Asked, Told } from '../protocol';
 import { button } from './controls';
 import type { Notices } from './notices';
 import type { Session } from './session';
+import { busyWith, nobodyFor } from './words';
 
 const PATIENCE = 15_000;
 
@@ -62,14 +63,14 @@ export class AskingButton {
       return;
     }
     if (!this.session.ask(asked)) {
-      this.notices.say(`There is no kernel: “${this.words}” needs one.`, true);
+      this.notices.say(nobodyFor(this.words), true);
       return;
     }
     this.askedOf = this.states();
     this.node.setAttribute('aria-busy', 'true');
     this.timer = window.setTimeout(() => {
       this.settle();
-      this.notices.say(`The kernel is busy; “${this.words}” will be done when it is free.`);
+      this.notices.say(busyWith(this.words));
     }, PATIENCE);
   }
 }

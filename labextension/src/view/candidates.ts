@@ -5,6 +5,7 @@ import { AskingButton } from './asking';
 import { newId, searchField, setShown, setText, stateMark } from './controls';
 import type { Notices } from './notices';
 import type { Session } from './session';
+import { trans } from './words';
 
 const MOST = 100;
 
@@ -12,7 +13,7 @@ const MOST = 100;
 export class CandidateList {
   readonly panel = element('div', { class: 'aml-v-candidates', hidden: '' });
   private readonly button: AskingButton;
-  private readonly search = searchField('Search runs', () => this.draw());
+  private readonly search = searchField(trans.__('Search runs'), () => this.draw());
   private readonly list = element('ul', { class: 'aml-v-choices' });
   private readonly empty = element('p', { class: 'aml-v-muted' });
   private candidates: readonly Candidate[] = [];
@@ -23,10 +24,10 @@ export class CandidateList {
     signal: AbortSignal
   ) {
     const question = (): { kind: 'candidates' } => ({ kind: 'candidates' });
-    this.button = new AskingButton('Compare…', question, session, notices, signal);
+    this.button = new AskingButton(trans.__('Compare…'), question, session, notices, signal);
     this.panel.id = newId();
     this.panel.setAttribute('role', 'group');
-    this.panel.setAttribute('aria-label', 'Compare with');
+    this.panel.setAttribute('aria-label', trans.__('Compare with'));
     this.panel.append(this.search, this.list, this.empty);
     this.node.setAttribute('aria-expanded', 'false');
     this.node.setAttribute('aria-controls', this.panel.id);
@@ -83,7 +84,7 @@ export class CandidateList {
     });
     this.list.replaceChildren(...fits.slice(0, MOST).map(one => this.item(one)));
     setShown(this.empty, fits.length === 0);
-    setText(this.empty, words.length > 0 ? 'No run fits.' : 'There is no other run.');
+    setText(this.empty, words.length > 0 ? trans.__('No run fits.') : trans.__('There is no other run.'));
   }
 
   private item(candidate: Candidate): HTMLElement {

@@ -13,6 +13,7 @@ import {
 } from './controls';
 import type { Session } from './session';
 import { openTab } from './tabs';
+import { trans } from './words';
 
 const PAUSE = 150;
 const SMOOTHEST = 0.99;
@@ -20,7 +21,7 @@ const SMOOTHEST = 0.99;
 /** What is set above the charts: which, on which axes, how smooth. */
 export class ChartBar {
   readonly node = element('div', {
-    ...{ class: 'aml-v-chart-bar aml-v-part', role: 'group', 'aria-label': 'Charts' }
+    ...{ class: 'aml-v-chart-bar aml-v-part', role: 'group', 'aria-label': trans.__('Charts') }
   });
   /** Stands below the charts where there are more. */
   readonly more = element('div', { class: 'aml-v-more-charts aml-v-part' });
@@ -28,23 +29,23 @@ export class ChartBar {
   private readonly found = element('span', { class: 'aml-v-muted', role: 'status' });
   private readonly axis: HTMLSelectElement;
   private readonly grouping: HTMLSelectElement;
-  private readonly logX = toggle('log x', log_x => this.change({ log_x }));
-  private readonly logY = toggle('log y', log_y => this.change({ log_y }));
+  private readonly logX = toggle(trans.__('log x'), log_x => this.change({ log_x }));
+  private readonly logY = toggle(trans.__('log y'), log_y => this.change({ log_y }));
   private readonly smoothing = element('input', {
     ...{ type: 'range', min: '0', max: String(SMOOTHEST), step: '0.01' },
-    ...{ class: 'aml-v-slider', 'aria-label': 'Smoothing' }
+    ...{ class: 'aml-v-slider', 'aria-label': trans.__('Smoothing') }
   });
   private readonly smoothed = element('output', { class: 'aml-v-number' });
-  private readonly all = button('Show everything', () => this.change({ zoomed: false }));
+  private readonly all = button(trans.__('Show everything'), () => this.change({ zoomed: false }));
   private readonly reading = element('span', { class: 'aml-v-muted aml-v-reading' });
-  private readonly moreButton = button('Show more charts', () => this.showMore());
+  private readonly moreButton = button(trans.__('Show more charts'), () => this.showMore());
 
   constructor(private readonly session: Session, signal: AbortSignal) {
     const filterLater = debounced((filter: string) => this.change({ filter }), PAUSE, signal);
     const smoothLater = debounced((smoothing: number) => this.change({ smoothing }), PAUSE, signal);
-    this.filter = searchField('Filter metrics', filterLater);
-    this.axis = choice('Horizontal axis', AXES, axis => this.change({ axis }));
-    this.grouping = choice('Grouping', GROUPINGS, grouping => this.change({ grouping }));
+    this.filter = searchField(trans.__('Filter metrics'), filterLater);
+    this.axis = choice(trans.__('Horizontal axis'), axes(), axis => this.change({ axis }));
+    this.grouping = choice(trans.__('Grouping'), groupings(), grouping => this.change({ grouping }));
     this.smoothing.addEventListener('input', () => {
       setText(this.smoothed, this.smoothing.value);
       smoothLater(Number(this.smoothing.value));
@@ -59,7 +60,7 @@ export class ChartBar {
   }
 
   private settings(): Node[] {
-    const parts = ['Smoothing', this.smoothing, this.smoothed];
+    const parts = [trans.__('Smoothing'), this.smoothing, this.smoothed];
     const slider = element('label', { class: 'aml-v-field' }, ...parts);
     return [this.axis, this.logX, this.logY, slider, this.grouping];
   }
@@ -81,9 +82,9 @@ export class ChartBar {
     setShown(this.node, isOpen && (metrics > 0 || reading < 1));
     setText(this.found, metricsFound(metrics, matching));
     setShown(this.reading, reading < 1);
-    setText(this.reading, `reading metrics: ${Math.floor(100 * reading)} %`);
+    setText(this.reading, trans.__('reading metrics: %1 %', Math.floor(100 * reading)));
     setShown(this.more, isOpen && drawn < charts);
-    setText(this.moreButton, `Show more charts (${count(drawn)} of ${count(charts)})`);
+    setText(this.moreButton, trans.__('Show more charts (%1 of %2)', count(drawn), count(charts)));
     this.updateControls(this.session.get('options'));
   }
 
@@ -105,20 +106,24 @@ export class ChartBar {
   }
 }
 
-const AXES: readonly (readonly [ChartOptions['axis'], string])[] = [
-  ['step', 'by step'],
-  ['time', 'by time'],
-  ['clock', 'by clock']
-];
-const GROUPINGS: readonly (readonly [ChartOptions['grouping'], string])[] = [
-  ['each', 'each alone'],
-  ['prefix', 'by prefix'],
-  ['one', 'all in one']
-];
+function axes(): readonly (readonly [ChartOptions['axis'], string])[] {
+  return [
+    ['step', trans.__('by step')],
+    ['time', trans.__('by time')],
+    ['clock', trans.__('by clock')]
+  ];
+}
+
+function groupings(): readonly (readonly [ChartOptions['grouping'], string])[] {
+  return [
+    ['each', trans.__('each alone')],
+    ['prefix', trans.__('by prefix')],
+    ['one', trans.__('all in one')]
+  ];
+}
 
 function metricsFound(metrics: number, matching: number): string {
-  const words = metrics === 1 ? 'metric' : 'metrics';
   return matching === metrics
-    ? `${count(metrics)} ${words}`
-    : `${count(matching)} of ${count(metrics)} ${words}`;
+    ? trans._n('%2 metric', '%2 metrics', metrics, count(metrics))
+    : trans._n('%2 of %3 metric', '%2 of %3 metrics', metrics, count(matching), count(metrics));
 }

@@ -1,6 +1,7 @@
 import { element } from '../dom';
 import type { Part } from './part';
 import type { Session } from './session';
+import { waiting } from './words';
 
 /** What differs between the runs that are shown. */
 export class CompareView implements Part {
@@ -23,7 +24,7 @@ export class CompareView implements Part {
 
   private draw(html: string | undefined): void {
     if (html === undefined) {
-      this.node.textContent = 'Waiting for the kernel…';
+      this.node.textContent = waiting();
     } else if (html !== this.drawn) {
       // The kernel makes this HTML and escapes what is in it.
       this.node.innerHTML = html;

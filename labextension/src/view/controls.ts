@@ -1,8 +1,7 @@
 import { element } from '../dom';
-import { lookOf, signOf, type StateLook, type Words } from '../states';
+import { lookOf, signOf, type StateLook } from '../states';
+import { trans } from './words';
 
-// The browser half of a widget has no translator to ask: its words are English.
-const ENGLISH: Words = { __: (text: string) => text };
 const CONFIRMED = 1500;
 
 let ids = 0;
@@ -149,7 +148,7 @@ export function copyButton(words: string, label: string, text: () => string): HT
   const made = button(words, () => void copy(), 'aml-v-copy');
   made.setAttribute('aria-label', label);
   const copy = async (): Promise<void> => {
-    setText(made, (await copyText(text())) ? 'Copied' : 'Could not copy');
+    setText(made, (await copyText(text())) ? trans.__('Copied') : trans.__('Could not copy'));
     window.setTimeout(() => setText(made, words), CONFIRMED);
   };
   return made;
@@ -157,7 +156,7 @@ export function copyButton(words: string, label: string, text: () => string): HT
 
 /** How a v1 state looks. */
 export function look(status: string): StateLook {
-  return lookOf(status, ENGLISH);
+  return lookOf(status, trans);
 }
 
 /** The sign and the name of a v1 state. */

@@ -3,6 +3,7 @@ import { bytes as inBytes } from '../format';
 import { button, setShown, setText } from './controls';
 import type { Notices } from './notices';
 import type { FilePart, Session } from './session';
+import { trans, waiting } from './words';
 
 const PIECE = 512 * 1024;
 const MOST = 512 * 1000 * 1000;
@@ -41,14 +42,14 @@ export class Download {
     private readonly notices: Notices,
     signal: AbortSignal
   ) {
-    this.node.append(this.words, button('Stop', () => this.running?.abort()));
+    this.node.append(this.words, button(trans.__('Stop'), () => this.running?.abort()));
     signal.addEventListener('abort', () => this.running?.abort());
   }
 
   /** Save a file of the run where the browser keeps what it downloads. */
   async start(path: string, size: number): Promise<void> {
     if (size > MOST) {
-      this.notices.say(`A browser cannot take ${inBytes(size)}. The file is ${this.placeOf(path)}`);
+      this.notices.say(trans.__('A browser cannot take %1. The file is %2', inBytes(size), this.placeOf(path)));
       return;
     }
     this.running?.abort();
@@ -59,7 +60,7 @@ export class Download {
       await this.save(path, running.signal);
     } catch (error) {
       if (!running.signal.aborted) {
-        this.notices.say(`${path} could not be downloaded. ${words(error)}`, true);
+        this.notices.say(trans.__('%1 could not be downloaded. %2', path, words(error)), true);
       }
     }
     if (this.running === running) {
@@ -69,14 +70,14 @@ export class Download {
 
   private placeOf(path: string): string {
     const folder = this.session.answer('files')?.files?.folder;
-    return folder === undefined ? `${path} in the run's folder.` : `${folder}/${path}`;
+    return folder === undefined ? trans.__("%1 in the run's folder.", path) : `${folder}/${path}`;
   }
 
   private async save(path: string, signal: AbortSignal): Promise<void> {
     const name = path.split('/').pop() ?? path;
-    setText(this.words, `${name}: waiting for the kernel`);
+    setText(this.words, `${name}: ${waiting()}`);
     const { parts } = await fetchFile(this.session, path, MOST, signal, (done, size) =>
-      setText(this.words, `${name}: ${inBytes(done)} of ${inBytes(size)}`)
+      setText(this.words, trans.__('%1: %2 of %3', name, inBytes(done), inBytes(size)))
     );
     const url = URL.createObjectURL(new Blob(parts));
     const link = element('a', { href: url, download: name });

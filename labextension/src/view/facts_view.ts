@@ -4,6 +4,7 @@ import { button, copyButton, setShown, signButton } from './controls';
 import type { Notices } from './notices';
 import type { Part } from './part';
 import type { Session } from './session';
+import { nobodyFor, trans, waiting } from './words';
 
 /** All that is known about a run beside its numbers; tags can be changed. */
 export class FactsView implements Part {
@@ -11,7 +12,7 @@ export class FactsView implements Part {
   private readonly sections = element('div', { class: 'aml-v-sections' });
   private readonly texts = element('div', {});
   private readonly tags: Tags;
-  private readonly waiting = element('p', { class: 'aml-v-muted' }, 'Waiting for the kernel…');
+  private readonly waiting = element('p', { class: 'aml-v-muted' }, waiting());
 
   constructor(private readonly session: Session, notices: Notices, signal: AbortSignal) {
     this.tags = new Tags(session, notices);
@@ -62,7 +63,7 @@ function sectionOf(section: FactSection): HTMLElement {
       { class: 'aml-v-bar-row' },
       element('strong', {}, section.title),
       element('span', { class: 'aml-v-spring' }),
-      copyButton('Copy', `Copy ${section.title}`, text)
+      copyButton(trans.__('Copy'), trans.__('Copy %1', section.title), text)
     ),
     element(
       'dl',
@@ -83,7 +84,7 @@ function textOf(text: FactText): HTMLElement {
     if (made.open && made.childElementCount === 1) {
       const lines = text.kind === 'diff' ? text.text.split('\n').map(diffLine) : [text.text];
       const box = element('pre', { class: 'aml-v-text', tabindex: '0' }, ...lines);
-      made.append(copyButton('Copy', `Copy ${text.title}`, () => text.text), box);
+      made.append(copyButton(trans.__('Copy'), trans.__('Copy %1', text.title), () => text.text), box);
     }
   });
   return made;
@@ -96,26 +97,26 @@ function diffLine(line: string): Node {
 
 /** The tags of a run, each of which can be changed or removed, and a form for another one. */
 class Tags {
-  readonly node = element('section', { class: 'aml-v-section aml-v-tags', 'aria-label': 'Tags' });
+  readonly node = element('section', { class: 'aml-v-section aml-v-tags', 'aria-label': trans.__('Tags') });
   private readonly list = element('ul', { class: 'aml-v-tag-list' });
-  private readonly name = field('Name of the tag');
-  private readonly value = field('Value of the tag');
+  private readonly name = field(trans.__('Name of the tag'));
+  private readonly value = field(trans.__('Value of the tag'));
   private tags: readonly Fact[] = [];
   private edited: string | null = null;
 
   constructor(private readonly session: Session, private readonly notices: Notices) {
     const form = element(
       'form',
-      { class: 'aml-v-bar-row', 'aria-label': 'Add a tag' },
+      { class: 'aml-v-bar-row', 'aria-label': trans.__('Add a tag') },
       this.name,
       this.value,
-      element('button', { type: 'submit', class: 'aml-v-button' }, 'Add')
+      element('button', { type: 'submit', class: 'aml-v-button' }, trans.__('Add'))
     );
     form.addEventListener('submit', event => {
       event.preventDefault();
       this.add();
     });
-    this.node.append(element('strong', {}, 'Tags'), this.list, form);
+    this.node.append(element('strong', {}, trans.__('Tags')), this.list, form);
   }
 
   update(tags: readonly Fact[]): void {
@@ -154,18 +155,18 @@ class Tags {
     this.list.setAttribute('aria-busy', 'true');
     if (!this.session.ask({ kind: 'tag', name, value })) {
       this.list.removeAttribute('aria-busy');
-      this.notices.say('There is no kernel to change tags.', true);
+      this.notices.say(nobodyFor(trans.__('Tags')), true);
     }
   }
 
   private item(tag: Fact): HTMLElement {
     const made = element('li', { class: 'aml-v-tag' });
-    const change = button(tag.value || '(empty)', () => this.edit(tag.name), 'aml-v-quiet');
-    change.setAttribute('aria-label', `Change ${tag.name}, which is ${tag.value}`);
+    const change = button(tag.value || trans.__('(empty)'), () => this.edit(tag.name), 'aml-v-quiet');
+    change.setAttribute('aria-label', trans.__('Change %1, which is %2', tag.name, tag.value));
     made.append(
       element('span', { class: 'aml-v-muted' }, tag.name),
       change,
-      signButton('×', `Remove ${tag.name}`, () => this.send(tag.name, null))
+      signButton('×', trans.__('Remove %1', tag.name), () => this.send(tag.name, null))
     );
     return made;
   }
@@ -176,7 +177,7 @@ class Tags {
   }
 
   private editor(tag: Fact): HTMLElement {
-    const input = field(`Value of ${tag.name}`);
+    const input = field(trans.__('Value of %1', tag.name));
     input.value = tag.value;
     const save = (): void => {
       this.send(tag.name, input.value);
@@ -194,8 +195,8 @@ class Tags {
       { class: 'aml-v-tag' },
       element('span', { class: 'aml-v-muted' }, tag.name),
       input,
-      button('Save', save),
-      button('Leave', () => this.edit(null))
+      button(trans.__('Save'), save),
+      button(trans.__('Leave'), () => this.edit(null))
     );
   }
 }

@@ -7,6 +7,7 @@ import type { Notices } from './notices';
 import type { Part } from './part';
 import { previewOf } from './preview';
 import type { Session } from './session';
+import { trans, waiting } from './words';
 
 // Folders with more than this begin closed.
 const FEW = 50;
@@ -15,10 +16,10 @@ const FEW = 50;
 export class FilesView implements Part {
   readonly node = element('div', { class: 'aml-v-files' });
   private readonly tree = element('div', {
-    ...{ class: 'aml-v-tree', role: 'group', 'aria-label': 'Files' }
+    ...{ class: 'aml-v-tree', role: 'group', 'aria-label': trans.__('Files') }
   });
   private readonly preview = element('section', {
-    ...{ class: 'aml-v-preview', 'aria-label': 'Preview', hidden: '' }
+    ...{ class: 'aml-v-preview', 'aria-label': trans.__('Preview'), hidden: '' }
   });
   private readonly download: Download;
   private readonly toggled = new Map<string, boolean>();
@@ -41,8 +42,7 @@ export class FilesView implements Part {
   open(): void {
     const files = this.session.answer('files')?.files;
     if (files === undefined) {
-      const words = 'Waiting for the kernel…';
-      this.tree.replaceChildren(element('p', { class: 'aml-v-muted' }, words));
+      this.tree.replaceChildren(element('p', { class: 'aml-v-muted' }, waiting()));
     } else {
       this.draw(files);
     }
@@ -67,8 +67,8 @@ export class FilesView implements Part {
     this.drawn = drawn;
     const focused = this.tree.contains(document.activeElement) ? document.activeElement : null;
     const path = focused?.getAttribute('data-path');
-    const more = files.more > 0 ? `${count(files.more)} more files are not listed.` : '';
-    const empty = files.files.length === 0 ? 'The run has left no files yet.' : '';
+    const more = files.more > 0 ? trans.__('%1 more files are not listed.', count(files.more)) : '';
+    const empty = files.files.length === 0 ? trans.__('The run has left no files yet.') : '';
     this.tree.replaceChildren(
       ...this.entries(folderOf(files.files)),
       element('p', { class: 'aml-v-muted' }, more || empty)
@@ -126,7 +126,7 @@ export class FilesView implements Part {
     this.chosen = file.path;
     this.markChosen();
     const { signal } = this.previewing;
-    const box = element('div', { class: 'aml-v-preview-box' }, 'Waiting for the kernel…');
+    const box = element('div', { class: 'aml-v-preview-box' }, waiting());
     this.preview.replaceChildren(this.previewHead(file), box);
     setShown(this.preview, true);
     try {
@@ -144,8 +144,8 @@ export class FilesView implements Part {
       element('strong', { class: 'aml-v-name' }, file.path),
       element('span', { class: 'aml-v-muted' }, `${bytes(file.size)}, ${moment(file.modified)}`),
       element('span', { class: 'aml-v-spring' }),
-      button('Download', () => void this.download.start(file.path, file.size)),
-      signButton('×', 'Close the preview', () => this.closePreview())
+      button(trans.__('Download'), () => void this.download.start(file.path, file.size)),
+      signButton('×', trans.__('Close the preview'), () => this.closePreview())
     );
   }
 

@@ -9,13 +9,14 @@ import type { Notices } from './notices';
 import { openNotebook } from './open_notebook';
 import type { Session } from './session';
 import { TimeLine } from './time_line';
+import { trans } from './words';
 
 /** Name, state and progress of the runs that are shown, and what can be done with them. */
 export class Head {
   readonly node = element('section', { class: 'aml-v-head aml-v-part' });
   private readonly list = element('div', { class: 'aml-v-runs' });
   private readonly actions = element('div', {
-    ...{ class: 'aml-v-actions', role: 'group', 'aria-label': 'Actions' }
+    ...{ class: 'aml-v-actions', role: 'group', 'aria-label': trans.__('Actions') }
   });
   private readonly cancel: AskingButton;
   private readonly again: AskingButton;
@@ -32,15 +33,15 @@ export class Head {
   ) {
     const asking = (words: string, kind: 'cancel' | 'rerun' | 'resume' | 'back'): AskingButton =>
       new AskingButton(words, () => ({ kind }), session, notices, signal);
-    this.cancel = asking('Cancel', 'cancel');
-    this.back = asking('← back', 'back');
+    this.cancel = asking(trans.__('Cancel'), 'cancel');
+    this.back = asking(trans.__('← back'), 'back');
     this.back.node.classList.add('aml-v-back');
     this.candidates = new CandidateList(session, notices, signal);
-    this.again = asking('Run again', 'rerun');
-    this.resume = asking('Go on with the rest', 'resume');
-    this.resume.node.title = 'Execute the notebooks that have not completed, in a new batch';
-    this.notebook = button('Open notebook', () => this.openNotebook());
-    this.notebook.title = 'Show the executed notebook, as far as it has come';
+    this.again = asking(trans.__('Run again'), 'rerun');
+    this.resume = asking(trans.__('Go on with the rest'), 'resume');
+    this.resume.node.title = trans.__('Execute the notebooks that have not completed, in a new batch');
+    this.notebook = button(trans.__('Open notebook'), () => this.openNotebook());
+    this.notebook.title = trans.__('Show the executed notebook, as far as it has come');
     const others = [this.cancel, this.resume, this.again, this.candidates, this.folder(signal)];
     this.actions.append(this.notebook, ...others.map(one => one.node));
     this.node.append(this.back.node, this.list, this.actions, this.candidates.panel);
@@ -52,13 +53,13 @@ export class Head {
 
   private folder(signal: AbortSignal): AskingButton {
     const asking: AskingButton = new AskingButton(
-      'Folder',
+      trans.__('Folder'),
       () => ({ kind: 'folder' }),
       this.session,
       this.notices,
       signal
     );
-    asking.node.title = 'Show the folder of the run, and copy its path';
+    asking.node.title = trans.__('Show the folder of the run, and copy its path');
     asking.onAnswer = told => {
       if (told.said !== undefined && told.bad !== true) {
         void this.copyPath(told.said);
@@ -69,7 +70,7 @@ export class Head {
 
   private async copyPath(path: string): Promise<void> {
     if (await copyText(path)) {
-      this.notices.say(`${path} (copied)`);
+      this.notices.say(trans.__('%1 (copied)', path));
     }
   }
 
@@ -93,7 +94,7 @@ export class Head {
         row.update(run, now);
       }
     });
-    this.node.setAttribute('aria-label', `Run ${runs[0]?.name ?? ''}`);
+    this.node.setAttribute('aria-label', trans.__('Run %1', runs[0]?.name ?? ''));
     this.list.classList.toggle('aml-v-several', runs.length > 1);
     this.updateActions(runs);
     this.updateBack();
@@ -122,7 +123,7 @@ export class Head {
     const backs = this.session.get('backs');
     const last = backs[backs.length - 1];
     setShown(this.back.node, last !== undefined);
-    setText(this.back.node, `← back to ${last ?? ''}`);
+    setText(this.back.node, trans.__('← back to %1', last ?? ''));
   }
 
   private tick(): void {
@@ -161,7 +162,7 @@ class RunRow {
   private readonly progress = new ProgressLine();
   private readonly timeLine = new TimeLine();
   private readonly error = element('pre', {
-    ...{ class: 'aml-v-error', role: 'group', 'aria-label': 'Error' }
+    ...{ class: 'aml-v-error', role: 'group', 'aria-label': trans.__('Error') }
   });
   private readonly note = element('p', { class: 'aml-v-note' });
   private run: RunHead | null = null;
@@ -228,16 +229,16 @@ class Facts {
 
   constructor(id: string) {
     const code = element('code', { class: 'aml-v-id' }, id);
-    this.add('Id', code, copyButton('Copy', 'Copy id', () => id));
-    for (const name of ['Experiment', 'Target', 'Environment']) {
-      this.values.set(name, this.add(name));
-    }
+    this.add(trans.__('Id'), code, copyButton(trans.__('Copy'), trans.__('Copy id'), () => id));
+    this.values.set('experiment', this.add(trans.__('Experiment')));
+    this.values.set('target', this.add(trans.__('Target')));
+    this.values.set('environment', this.add(trans.__('Environment')));
   }
 
   update(run: RunHead): void {
-    this.set('Experiment', run.experiment);
-    this.set('Target', run.target);
-    this.set('Environment', run.environment);
+    this.set('experiment', run.experiment);
+    this.set('target', run.target);
+    this.set('environment', run.environment);
   }
 
   private add(name: string, ...inside: readonly Node[]): HTMLElement {
@@ -263,7 +264,7 @@ class ProgressLine {
   private readonly filled = element('div', {});
   private readonly bar = element(
     'div',
-    { class: 'aml-v-bar', role: 'progressbar', 'aria-label': 'Progress', 'aria-valuemax': '100' },
+    { class: 'aml-v-bar', role: 'progressbar', 'aria-label': trans.__('Progress'), 'aria-valuemax': '100' },
     this.filled
   );
 
@@ -283,6 +284,6 @@ class ProgressLine {
     this.bar.setAttribute('aria-valuenow', String(percent ?? 0));
     this.filled.style.width = `${percent ?? 0}%`;
     setText(this.text, progress.text || (percent === null ? '' : `${percent} %`));
-    setText(this.left, left === null ? '' : `${remaining(Math.max(0, left - passed))} left`);
+    setText(this.left, left === null ? '' : trans.__('%1 left', remaining(Math.max(0, left - passed))));
   }
 }

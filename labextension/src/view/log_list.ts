@@ -4,6 +4,7 @@ import { setShown } from './controls';
 import { spansOf, type LogLine } from './log_lines';
 import { lineNodes } from './log_text';
 import type { Session } from './session';
+import { trans } from './words';
 
 const AT_END = 6;
 
@@ -17,7 +18,7 @@ export function logBox(label: string): HTMLElement {
 
 /** The end of the log as lines in the page; only lines that changed are touched, once a frame. */
 export class LogList {
-  readonly node = logBox('Log');
+  readonly node = logBox(trans.__('Log'));
   /** Called when following begins or stops, and after lines were drawn. */
   onChange: () => void = () => undefined;
   following = true;
@@ -95,7 +96,7 @@ export class LogList {
     setShown(this.top, log.cut > 0);
     setShown(this.empty, log.next === log.first && log.cut === 0);
     this.node.classList.toggle('aml-v-ended', log.ended);
-    this.empty.textContent = log.ended ? 'The run wrote nothing.' : 'No output yet.';
+    this.empty.textContent = log.ended ? trans.__('The run wrote nothing.') : trans.__('No output yet.');
     this.stick();
     this.onChange();
   }
@@ -129,7 +130,7 @@ export class LogList {
   private fill(node: HTMLElement, line: LogLine): void {
     node.replaceChildren(...lineNodes(spansOf(line), this.search));
     if (line.passed > 0) {
-      const words = `… ${bytes(line.passed)} passed over, they are in the file`;
+      const words = trans.__('… %1 passed over, they are in the file', bytes(line.passed));
       node.prepend(element('div', { class: 'aml-v-passed' }, words));
     }
   }

@@ -9,6 +9,7 @@ import { shortened } from './log_lines';
 import { lineNodes } from './log_text';
 import type { Notices } from './notices';
 import type { Session } from './session';
+import { trans } from './words';
 
 const MOST_PAGES = 4;
 
@@ -20,7 +21,7 @@ interface Shown {
 /** Stretches from the middle of a log, one after the other. */
 export class LogPages {
   readonly node = element('div', { class: 'aml-v-pages', hidden: '' });
-  private readonly box = logBox('Part of the log');
+  private readonly box = logBox(trans.__('Part of the log'));
   private readonly earlier: AskingButton;
   private readonly later: AskingButton;
   private readonly where = element('span', { class: 'aml-v-muted', role: 'status' });
@@ -36,12 +37,12 @@ export class LogPages {
   ) {
     const asking = (words: string, before: boolean): AskingButton =>
       new AskingButton(words, () => this.question(before), session, notices, signal);
-    this.earlier = asking('Earlier', true);
-    this.later = asking('Later', false);
+    this.earlier = asking(trans.__('Earlier'), true);
+    this.later = asking(trans.__('Later'), false);
     const bar = element(
       'div',
-      { class: 'aml-v-bar-row', role: 'group', 'aria-label': 'Pages of the log' },
-      ...[this.earlier.node, this.later.node, this.where, button('Back to the end', onEnd)]
+      { class: 'aml-v-bar-row', role: 'group', 'aria-label': trans.__('Pages of the log') },
+      ...[this.earlier.node, this.later.node, this.where, button(trans.__('Back to the end'), onEnd)]
     );
     this.node.append(bar, this.box);
     session.onTold('page', told => told.page && this.take(told.page), signal);
@@ -187,6 +188,6 @@ export class LogPages {
     const [to, size] = [last?.to ?? 0, last?.size ?? 0];
     this.earlier.node.disabled = from === 0;
     this.later.node.disabled = to >= size;
-    setText(this.where, `${bytes(from)} to ${bytes(to)} of ${bytes(size)}`);
+    setText(this.where, trans.__('%1 to %2 of %3', bytes(from), bytes(to), bytes(size)));
   }
 }

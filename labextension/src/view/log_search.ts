@@ -7,6 +7,7 @@ import { debounced, searchField, setShown, setText, signButton } from './control
 import { HIT_CLASS, lineNodes } from './log_text';
 import type { Notices } from './notices';
 import type { Session } from './session';
+import { trans } from './words';
 
 const PAUSE = 150;
 const NOW = 'aml-v-hit-now';
@@ -38,18 +39,18 @@ export class LogSearch {
     signal: AbortSignal
   ) {
     const search = debounced((text: string) => this.search(text), PAUSE, signal);
-    this.field = searchField('Search the log', search);
+    this.field = searchField(trans.__('Search the log'), search);
     this.field.addEventListener('keydown', event => this.onKey(event));
     this.buttons = [
-      signButton('↑', 'Previous match', () => this.step(-1)),
-      signButton('↓', 'Next match', () => this.step(1))
+      signButton('↑', trans.__('Previous match'), () => this.step(-1)),
+      signButton('↓', trans.__('Next match'), () => this.step(1))
     ];
     const question = (): { kind: 'find'; file: string; text: string } => ({
       kind: 'find',
       file: session.log.file,
       text: this.field.value
     });
-    this.whole = new AskingButton('Search the whole file', question, session, notices, signal);
+    this.whole = new AskingButton(trans.__('Search the whole file'), question, session, notices, signal);
     this.controls = [this.field, this.found, ...this.buttons, this.whole.node];
     session.onTold('matches', told => told.matches && this.show(told.matches), signal);
     session.onOtherRun(() => setShown(this.list, false), signal);
@@ -63,7 +64,7 @@ export class LogSearch {
     const isSearching = this.field.value !== '';
     [this.found, ...this.buttons, this.whole.node].forEach(node => setShown(node, isSearching));
     const all = count(hits.length);
-    setText(this.found, at < 0 ? `${all} here` : `${count(at + 1)} of ${all}`);
+    setText(this.found, at < 0 ? trans.__('%1 here', all) : trans.__('%1 of %2', count(at + 1), all));
     this.buttons.forEach(made => (made.disabled = hits.length === 0));
   }
 
@@ -117,7 +118,7 @@ export class LogSearch {
       made.addEventListener('click', () => this.searched.openAround(at));
       return element('li', {}, made);
     });
-    const close = signButton('×', 'Close the matches', () => setShown(this.list, false));
+    const close = signButton('×', trans.__('Close the matches'), () => setShown(this.list, false));
     const words = element('p', { class: 'aml-v-muted', role: 'status' }, summary(matches), close);
     this.list.replaceChildren(words, element('ul', { class: 'aml-v-choices' }, ...items));
     setShown(this.list, true);
@@ -129,9 +130,15 @@ function isNow(hit: HTMLElement): boolean {
 }
 
 function summary({ matches, more, searched }: LogMatches): string {
-  const lines = matches.length === 1 ? 'line' : 'lines';
-  const found = `${more ? 'The first ' : ''}${count(matches.length)} ${lines} with it`;
-  return `${found}, ${bytes(searched)} looked through.`;
+  const number = matches.length;
+  const [shown, looked] = [count(number), bytes(searched)];
+  return more
+    ? trans.__('The first %1 lines with it, %2 looked through.', shown, looked)
+    : trans._n(
+        '%2 line with it, %3 looked through.',
+        '%2 lines with it, %3 looked through.',
+        ...([number, shown, looked] as const)
+      );
 }
 
 // Not `scrollIntoView`: that would move the notebook, too.

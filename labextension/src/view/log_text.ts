@@ -1,6 +1,7 @@
 import { element } from '../dom';
 import type { RunHead } from '../protocol';
 import { cssOf, type Span } from './ansi';
+import { trans } from './words';
 
 /** A place in a source file that a line of a log names. */
 export interface Place {
@@ -150,7 +151,7 @@ function placeNode(place: Place): HTMLElement {
     tabindex: '0',
     'data-path': place.path,
     'data-line': String(place.line),
-    title: `Open ${place.path} at line ${place.line}`
+    title: trans.__('Open %1 at line %2', place.path, place.line)
   });
 }
 

@@ -9,10 +9,11 @@ import { LogSearch } from './log_search';
 import { openPlace, PLACE_CLASS, placeOf } from './log_text';
 import type { Notices } from './notices';
 import type { Session } from './session';
+import { nobodyFor, trans } from './words';
 
 /** The log: its end as it grows, pages from further up, a search, and ways to take it along. */
 export class LogView {
-  readonly node = element('section', { class: 'aml-v-log-view', 'aria-label': 'Log' });
+  readonly node = element('section', { class: 'aml-v-log-view', 'aria-label': trans.__('Log') });
   private readonly list: LogList;
   private readonly pages: LogPages;
   private readonly search: LogSearch;
@@ -28,11 +29,11 @@ export class LogView {
   ) {
     this.pages = new LogPages(session, notices, () => this.showPages(false), signal);
     const question = (): ReturnType<LogPages['beforeWindow']> => this.pages.beforeWindow();
-    const earlier = new AskingButton('Earlier', question, session, notices, signal);
+    const earlier = new AskingButton(trans.__('Earlier'), question, session, notices, signal);
     this.list = new LogList(session, earlier.node, signal);
     session.onTold('page', () => this.onPage(earlier), signal);
     this.search = new LogSearch(session, notices, this.searched(), signal);
-    this.files = choice('Log file', [], file => this.open(file));
+    this.files = choice(trans.__('Log file'), [], file => this.open(file));
     this.follow = element('input', { type: 'checkbox', role: 'switch' });
     this.follow.addEventListener('change', () => this.list.setFollowing(this.follow.checked));
     this.list.onChange = () => this.update();
@@ -54,13 +55,13 @@ export class LogView {
       'div',
       { class: 'aml-v-bar-row' },
       this.files,
-      element('label', { class: 'aml-v-field' }, this.follow, 'Follow'),
+      element('label', { class: 'aml-v-field' }, this.follow, trans.__('Follow')),
       this.size,
       ...this.search.controls,
       element('span', { class: 'aml-v-spring' }),
       download.node,
-      copyButton('Copy', 'Copy the lines shown', text),
-      button('Download', () => void download.start(session.log.file, session.log.size))
+      copyButton(trans.__('Copy'), trans.__('Copy the lines shown'), text),
+      button(trans.__('Download'), () => void download.start(session.log.file, session.log.size))
     );
     this.node.append(bar, this.search.list, this.list.node, this.pages.node);
   }
@@ -86,7 +87,7 @@ export class LogView {
     this.showPages(false);
     this.list.setFollowing(true);
     if (!this.session.ask({ kind: 'log', file })) {
-      this.notices.say('There is no kernel to read another log.', true);
+      this.notices.say(nobodyFor(trans.__('Log file')), true);
     }
   }
 
@@ -124,6 +125,6 @@ export class LogView {
   }
 
   private async copyPlace(place: string): Promise<void> {
-    this.notices.say((await copyText(place)) ? `${place} (copied)` : place);
+    this.notices.say((await copyText(place)) ? trans.__('%1 (copied)', place) : place);
   }
 }

@@ -1,5 +1,6 @@
 import { element } from '../dom';
 import { signButton } from './controls';
+import { trans } from './words';
 
 const SHOWN = 10_000;
 
@@ -28,7 +29,7 @@ export class Notices {
 
   private complain(text: string): void {
     const notice = element('p', { class: 'aml-v-notice aml-v-bad' }, text);
-    notice.append(signButton('×', 'Dismiss', () => notice.remove()));
+    notice.append(signButton('×', trans.__('Dismiss'), () => notice.remove()));
     this.wrong.replaceChildren(notice);
   }
 }

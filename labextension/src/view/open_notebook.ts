@@ -3,6 +3,7 @@ import { copyText } from './controls';
 import { words } from './download';
 import type { Notices } from './notices';
 import type { FilePart, Session } from './session';
+import { trans } from './words';
 
 const PIECE = 512 * 1024;
 const MOST = 64 * 1000 * 1000;
@@ -39,7 +40,7 @@ export async function openNotebook(
     return;
   }
   const path = placeOf(session, notebook);
-  notices.say((await copyText(path)) ? `${path} (copied)` : path);
+  notices.say((await copyText(path)) ? trans.__('%1 (copied)', path) : path);
 }
 
 /** Runs lie beside each other: where the one that leads is tells where all are. */
@@ -60,7 +61,7 @@ function reader(session: Session, notebook: ExecutedNotebook): NotebookSource['r
         return null;
       }
       if (now.size > MOST) {
-        throw new Error(`It has ${inBytes(now.size)}, too much to be shown here.`);
+        throw new Error(trans.__('It has %1, too much to be shown here.', inBytes(now.size)));
       }
       const content = await whole(now, ask);
       if (content !== undefined) {
@@ -94,6 +95,6 @@ async function whole(
   try {
     return JSON.parse(await new Blob(parts).text()) as unknown;
   } catch (error) {
-    throw new Error(`It cannot be read as a notebook: ${words(error)}`);
+    throw new Error(trans.__('It cannot be read as a notebook: %1', words(error)));
   }
 }

@@ -4,13 +4,13 @@ import { uncoloured } from './ansi';
 import { rowsOf } from './csv';
 import { fetchFile } from './download';
 import type { Session } from './session';
+import { trans } from './words';
 
 const MOST_TEXT = 256 * 1000;
 const MOST_WHOLE = 1_000_000;
 const MOST_ROWS = 100;
 const MOST_COLUMNS = 30;
 const MOST_CELL = 200;
-const EMPTY = 'The file is empty.';
 
 // An SVG is only ever shown as a picture: as part of the page it could run scripts.
 const PICTURES: Readonly<Record<string, string>> = {
@@ -29,7 +29,7 @@ export async function previewOf(
   const picture = PICTURES[ending];
   if (picture !== undefined) {
     return size > MOST_WHOLE
-      ? note(`The picture has ${bytes(size)}, too much for a preview.`)
+      ? note(trans.__('The picture has %1, too much for a preview.', bytes(size)))
       : pictureOf(session, path, picture, signal);
   }
   const isJson = ending === 'json' && size <= MOST_WHOLE;
@@ -37,7 +37,7 @@ export async function previewOf(
   const fetched = await fetchFile(session, path, most, signal);
   const data = joined(fetched.parts);
   if (data.subarray(0, 4096).includes(0)) {
-    return note('There is no preview of this kind of file.');
+    return note(trans.__('There is no preview of this kind of file.'));
   }
   const text = new TextDecoder().decode(data);
   const isWhole = data.length >= fetched.size;
@@ -57,7 +57,7 @@ async function pictureOf(
   const url = URL.createObjectURL(new Blob(parts, { type }));
   signal.addEventListener('abort', () => URL.revokeObjectURL(url));
   const image = element('img', { class: 'aml-v-image', src: url, alt: path });
-  image.addEventListener('error', () => image.replaceWith(note('This picture cannot be shown.')));
+  image.addEventListener('error', () => image.replaceWith(note(trans.__('This picture cannot be shown.'))));
   return image;
 }
 
@@ -73,12 +73,12 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
 
 function textOf(text: string, isWhole: boolean, size: number): HTMLElement {
   const shown = text.slice(0, MOST_TEXT);
-  const cut = isWhole && shown.length === text.length ? null : `The beginning of ${bytes(size)}.`;
+  const cut = isWhole && shown.length === text.length ? null : trans.__('The beginning of %1.', bytes(size));
   return element(
     'div',
     {},
     cut === null ? null : note(cut),
-    element('pre', { class: 'aml-v-text', tabindex: '0' }, uncoloured(shown) || EMPTY)
+    element('pre', { class: 'aml-v-text', tabindex: '0' }, uncoloured(shown) || trans.__('The file is empty.'))
   );
 }
 
@@ -96,8 +96,10 @@ function tableOf(text: string, isWhole: boolean): HTMLElement {
   const isCut = !isWhole || body.length > MOST_ROWS;
   const widest = Math.max(...rows.map(row => row.length), 0);
   const words = [
-    isCut ? `The first ${Math.min(body.length, MOST_ROWS)} rows.` : `${count(body.length)} rows.`,
-    widest > MOST_COLUMNS ? `The first ${MOST_COLUMNS} of ${count(widest)} columns.` : ''
+    isCut
+      ? trans.__('The first %1 rows.', Math.min(body.length, MOST_ROWS))
+      : trans._n('%2 row.', '%2 rows.', body.length, count(body.length)),
+    widest > MOST_COLUMNS ? trans.__('The first %1 of %2 columns.', MOST_COLUMNS, count(widest)) : ''
   ];
   return element(
     'div',

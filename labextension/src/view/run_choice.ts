@@ -2,7 +2,8 @@ import { element } from '../dom';
 import { count } from '../format';
 import type { ChildRow } from '../protocol';
 import { hasEnded } from '../states';
-import { button, setPressed, setShown, setText, signButton } from './controls';
+import { button, look, setPressed, setShown, setText, signButton } from './controls';
+import { trans } from './words';
 
 const PAGE = 100;
 const ALL = 'All';
@@ -11,10 +12,10 @@ const WAITING: ReadonlySet<string> = new Set(['NotStarted', 'Queued']);
 /** Which rows of a long table are shown: those in one state, a page at a time. */
 export class RunChoice {
   readonly states = element('div', {
-    ...{ class: 'aml-v-bar-row aml-v-states', role: 'group', 'aria-label': 'State' }
+    ...{ class: 'aml-v-bar-row aml-v-states', role: 'group', 'aria-label': trans.__('State') }
   });
   readonly pages = element('div', {
-    ...{ class: 'aml-v-bar-row', role: 'group', 'aria-label': 'Page' }
+    ...{ class: 'aml-v-bar-row', role: 'group', 'aria-label': trans.__('Page') }
   });
   private readonly place = element('span', { class: 'aml-v-number', role: 'status' });
   private readonly before: HTMLButtonElement;
@@ -25,8 +26,8 @@ export class RunChoice {
   private isPlaced = false;
 
   constructor(private readonly onChange: () => void) {
-    this.before = signButton('‹', 'Previous page', () => this.turn(-PAGE));
-    this.after = signButton('›', 'Next page', () => this.turn(PAGE));
+    this.before = signButton('‹', trans.__('Previous page'), () => this.turn(-PAGE));
+    this.after = signButton('›', trans.__('Next page'), () => this.turn(PAGE));
     this.pages.append(this.before, this.place, this.after);
   }
 
@@ -47,7 +48,7 @@ export class RunChoice {
     for (const name of [ALL, 'Running', 'Waiting', 'Failed', 'Completed', 'Canceled']) {
       const made = this.buttons.get(name) ?? this.made(name);
       const number = counts.get(name) ?? 0;
-      setText(made, `${name} ${count(number)}`);
+      setText(made, `${wordOf(name)} ${count(number)}`);
       setPressed(made, name === this.chosen);
       setShown(made, number > 0 || name === this.chosen);
     }
@@ -68,7 +69,7 @@ export class RunChoice {
     this.first = Math.floor(Math.min(this.first, last) / PAGE) * PAGE;
     const end = Math.min(rows.length, this.first + PAGE);
     setShown(this.pages, rows.length > PAGE);
-    setText(this.place, `${count(this.first + 1)} to ${count(end)} of ${count(rows.length)}`);
+    setText(this.place, trans.__('%1 to %2 of %3', count(this.first + 1), count(end), count(rows.length)));
     this.before.disabled = this.first === 0;
     this.after.disabled = end === rows.length;
     return rows.slice(this.first, end);
@@ -91,6 +92,10 @@ export class RunChoice {
     this.isPlaced = true;
     this.onChange();
   }
+}
+
+function wordOf(name: string): string {
+  return name === ALL ? trans.__('All') : name === 'Waiting' ? trans.__('Waiting') : look(name).label;
 }
 
 function stateOf(status: string): string {

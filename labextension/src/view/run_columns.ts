@@ -3,6 +3,7 @@ import { duration, moment, remaining, ticking } from '../format';
 import type { ChildRow, ChildTable, Progress } from '../protocol';
 import { hasEnded } from '../states';
 import { button, stateMark } from './controls';
+import { trans } from './words';
 
 export type Key = string | number | null;
 
@@ -32,8 +33,8 @@ export function columnsOf(table: ChildTable, open: OpenNotebook): Column[] {
     cell: (row: ChildRow) => row.cells[index] ?? ''
   }));
   return areNotebooks
-    ? [nameColumn('Notebook'), openColumn(open), STATE, PROGRESS, TIME, ...values]
-    : [nameColumn('Run'), STATE, STARTED, DURATION, ...values];
+    ? [nameColumn(trans.__('Notebook')), openColumn(open), state(), progress(), time(), ...values]
+    : [nameColumn(trans.__('Run')), state(), started(), length(), ...values];
 }
 
 function nameColumn(name: string): Column {
@@ -46,53 +47,63 @@ function nameColumn(name: string): Column {
   };
 }
 
-const STATE: Column = {
-  name: 'State',
-  isNumber: false,
-  key: row => row.status,
-  seen: row => row.status,
-  cell: row => stateMark(row.status)
-};
+function state(): Column {
+  return {
+    name: trans.__('State'),
+    isNumber: false,
+    key: row => row.status,
+    seen: row => row.status,
+    cell: row => stateMark(row.status)
+  };
+}
 
-const STARTED: Column = {
-  name: 'Started',
-  isNumber: true,
-  key: row => row.started,
-  seen: row => row.started,
-  cell: row => (row.started === null ? '' : moment(row.started))
-};
+function started(): Column {
+  return {
+    name: trans.__('Started'),
+    isNumber: true,
+    key: row => row.started,
+    seen: row => row.started,
+    cell: row => (row.started === null ? '' : moment(row.started))
+  };
+}
 
-const DURATION: Column = {
-  name: 'Duration',
-  isNumber: true,
-  key: row => row.seconds,
-  seen: row => row.seconds,
-  cell: row => (row.seconds === null ? '' : duration(row.seconds))
-};
+function length(): Column {
+  return {
+    name: trans.__('Duration'),
+    isNumber: true,
+    key: row => row.seconds,
+    seen: row => row.seconds,
+    cell: row => (row.seconds === null ? '' : duration(row.seconds))
+  };
+}
 
-const PROGRESS: Column = {
-  name: 'Progress',
-  isNumber: false,
-  key: row => row.progress?.done ?? (row.error || null),
-  seen: row => [row.progress?.text, row.progress?.done, row.error, row.note],
-  cell: row => {
-    const note = row.note === '' ? null : element('span', { class: 'aml-v-muted' }, row.note);
-    const words = row.progress === null ? errorOf(row.error) : progressOf(row.progress);
-    return element('div', { class: 'aml-v-row-progress' }, ...words, note);
-  }
-};
+function progress(): Column {
+  return {
+    name: trans.__('Progress'),
+    isNumber: false,
+    key: row => row.progress?.done ?? (row.error || null),
+    seen: row => [row.progress?.text, row.progress?.done, row.error, row.note],
+    cell: row => {
+      const note = row.note === '' ? null : element('span', { class: 'aml-v-muted' }, row.note);
+      const words = row.progress === null ? errorOf(row.error) : progressOf(row.progress);
+      return element('div', { class: 'aml-v-row-progress' }, ...words, note);
+    }
+  };
+}
 
-const TIME: Column = {
-  name: 'Time',
-  isNumber: true,
-  key: row => row.seconds,
-  seen: row => [row.seconds, row.progress?.left, row.status],
-  cell: timeOf
-};
+function time(): Column {
+  return {
+    name: trans.__('Time'),
+    isNumber: true,
+    key: row => row.seconds,
+    seen: row => [row.seconds, row.progress?.left, row.status],
+    cell: timeOf
+  };
+}
 
 function openColumn(open: OpenNotebook): Column {
   return {
-    name: 'Executed notebook',
+    name: trans.__('Executed notebook'),
     isNumber: false,
     isPlain: true,
     key: () => null,
@@ -107,7 +118,7 @@ function nameOf(row: ChildRow): HTMLElement {
   }
   // The click is heard by the row.
   const made = button(row.name, () => undefined, 'aml-v-quiet');
-  made.title = `Open ${row.id}`;
+  made.title = trans.__('Open %1', row.id);
   return made;
 }
 
@@ -117,7 +128,7 @@ function progressOf({ text, done }: Progress): HTMLElement[] {
   const bar = element(
     'div',
     {
-      ...{ class: 'aml-v-bar', role: 'progressbar', 'aria-label': 'Progress' },
+      ...{ class: 'aml-v-bar', role: 'progressbar', 'aria-label': trans.__('Progress') },
       ...{ 'aria-valuemax': '100', 'aria-valuenow': String(percent) }
     },
     filled
@@ -146,14 +157,14 @@ function timeOf(row: ChildRow): Node | string {
   if (left === null) {
     return took;
   }
-  const muted = element('span', { class: 'aml-v-muted' }, ` · ${remaining(left)} left`);
+  const muted = element('span', { class: 'aml-v-muted' }, ` · ${trans.__('%1 left', remaining(left))}`);
   return element('span', {}, took, muted);
 }
 
 function openButton(row: ChildRow, open: OpenNotebook): HTMLButtonElement {
-  const made = button('Open ↗', () => undefined, 'aml-v-quiet');
-  made.title = 'Show the executed notebook, as far as it has come';
-  made.setAttribute('aria-label', `Open the executed notebook of ${row.name}`);
+  const made = button(trans.__('Open ↗'), () => undefined, 'aml-v-quiet');
+  made.title = trans.__('Show the executed notebook, as far as it has come');
+  made.setAttribute('aria-label', trans.__('Open the executed notebook of %1', row.name));
   made.addEventListener('click', event => {
     event.stopPropagation();
     open(row);

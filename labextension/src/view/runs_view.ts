@@ -9,6 +9,7 @@ import { RunChoice } from './run_choice';
 import { columnsOf, compared, type Column } from './run_columns';
 import { RunRows } from './run_rows';
 import type { Session } from './session';
+import { trans, waiting } from './words';
 
 const NONE: ChildTable = {
   ...{ of: 'runs', columns: [], rows: [], more: 0, picture: '', partial: false }
@@ -46,7 +47,7 @@ export class RunsView implements Part {
 
   open(): void {
     const known = this.session.answer('children')?.children;
-    setText(this.more, known === undefined ? 'Waiting for the kernel…' : '');
+    setText(this.more, known === undefined ? waiting() : '');
     setShown(this.more, known === undefined);
     if (known !== undefined) {
       this.take(known);
@@ -75,8 +76,11 @@ export class RunsView implements Part {
     setShown(this.picture, table.picture !== '');
     // Of a batch one looks for its notebooks first.
     this.node.classList.toggle('aml-v-notebooks', table.of === 'notebooks');
-    const empty = table.rows.length === 0 ? 'There are no child runs yet.' : '';
-    const more = `${count(table.more)} more ${table.of} are not listed.`;
+    const empty = table.rows.length === 0 ? trans.__('There are no child runs yet.') : '';
+    const more =
+      table.of === 'notebooks'
+        ? trans.__('%1 more notebooks are not listed.', count(table.more))
+        : trans.__('%1 more runs are not listed.', count(table.more));
     setText(this.more, table.more > 0 ? more : empty);
     setShown(this.more, table.more > 0 || empty !== '');
     this.draw();
@@ -114,7 +118,7 @@ export class RunsView implements Part {
       return element('th', { scope: 'col' }, words);
     }
     const made = button(column.name, () => this.sort(column), 'aml-v-quiet');
-    made.title = `Sort by ${column.name}`;
+    made.title = trans.__('Sort by %1', column.name);
     return element('th', { scope: 'col', ...(column.isNumber ? RIGHT : {}) }, made);
   }
 

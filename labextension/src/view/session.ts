@@ -9,6 +9,7 @@ import type {
 } from '../protocol';
 import { LogLines } from './log_lines';
 import type { AnyModel } from './model';
+import { nobodyFor } from './words';
 
 type Shared = 'runs' | 'tabs' | 'tab' | 'options' | 'charts' | 'backs';
 type Own = 'tab' | 'shown' | 'beat' | 'hosted' | 'options';
@@ -132,7 +133,7 @@ export class Session {
       const asked: Asked = { kind: 'bytes', path, from, count, token };
       if (signal.aborted || !this.ask(run === undefined ? asked : { ...asked, run })) {
         settled();
-        reject(new Error('There is no kernel to read the file.'));
+        reject(new Error(nobodyFor(path)));
       }
     });
   }

@@ -3,6 +3,7 @@ import { bytes, number, ticking } from '../format';
 import type { SystemSeries } from '../protocol';
 import type { Part } from './part';
 import type { Session } from './session';
+import { trans, waiting } from './words';
 
 const WIDTH = 280;
 const HEIGHT = 84;
@@ -33,7 +34,7 @@ export class SystemView implements Part {
   private draw(series: readonly SystemSeries[] | null): void {
     const drawn = (series ?? []).filter(one => one.x.length > 0);
     if (drawn.length === 0) {
-      const words = series === null ? 'Waiting for the kernel…' : 'Nothing was measured yet.';
+      const words = series === null ? waiting() : trans.__('Nothing was measured yet.');
       this.node.replaceChildren(element('p', { class: 'aml-v-muted' }, words));
       return;
     }
@@ -57,7 +58,7 @@ function figure(name: string, series: readonly SystemSeries[], longest: number):
     element(
       'div',
       { class: 'aml-v-ends', 'aria-hidden': 'true' },
-      element('span', {}, `0 to ${inUnit(top, unit)}`),
+      element('span', {}, trans.__('0 to %1', inUnit(top, unit))),
       element('span', {}, ticking(longest))
     ),
     isAlone ? null : element('div', { class: 'aml-v-legends' }, ...series.map(legend)),
@@ -89,7 +90,7 @@ function drawing(
   longest: number,
   top: number
 ): SVGElement {
-  const words = series.map(one => `${one.name} last ${inUnit(lastOf(one.y) ?? 0, one.unit)}`);
+  const words = series.map(one => trans.__('%1 last %2', one.name, inUnit(lastOf(one.y) ?? 0, one.unit)));
   return svg(
     'svg',
     {

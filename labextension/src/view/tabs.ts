@@ -1,34 +1,47 @@
 import { element } from '../dom';
 import { newId, setText } from './controls';
 import type { Session } from './session';
+import { trans } from './words';
 
-const LABELS: Readonly<Record<string, string>> = {
-  overview: 'Overview',
-  log: 'Log',
-  system: 'System',
-  files: 'Files',
-  facts: 'Facts',
-  children: 'Runs',
-  compare: 'Compare'
-};
-// A batch has no log of its own beside its charts.
-const LABELS_OF_BATCH: Readonly<Record<string, string>> = {
-  ...LABELS,
-  overview: 'Charts',
-  children: 'Notebooks'
-};
+const KNOWN: ReadonlySet<string> = new Set([
+  ...['error', 'overview', 'log', 'system', 'files', 'code', 'facts', 'children', 'compare']
+]);
+
+function labelOf(tab: string, isBatch: boolean): string {
+  switch (tab) {
+    case 'error':
+      return trans.__('Error');
+    case 'overview':
+      // A batch has no log of its own beside its charts.
+      return isBatch ? trans.__('Charts') : trans.__('Overview');
+    case 'log':
+      return trans.__('Log');
+    case 'system':
+      return trans.__('System');
+    case 'files':
+      return trans.__('Files');
+    case 'code':
+      return trans.__('Code');
+    case 'facts':
+      return trans.__('Facts');
+    case 'children':
+      return isBatch ? trans.__('Notebooks') : trans.__('Runs');
+    default:
+      return trans.__('Compare');
+  }
+}
 
 /** The tab that is open; the first one where the remembered one is not there. */
 export function openTab(session: Session): string {
   const tab = session.get('tab');
   const tabs = session.get('tabs');
-  return tabs.includes(tab) && tab in LABELS ? tab : tabs[0] ?? 'overview';
+  return tabs.includes(tab) && KNOWN.has(tab) ? tab : tabs[0] ?? 'overview';
 }
 
 /** The row of tabs; arrow keys go along it. */
 export class Tabs {
   readonly node = element('div', {
-    ...{ class: 'aml-v-tabs aml-v-part', role: 'tablist', 'aria-label': 'Parts of the run' }
+    ...{ class: 'aml-v-tabs aml-v-part', role: 'tablist', 'aria-label': trans.__('Parts of the run') }
   });
   private readonly buttons = new Map<string, HTMLButtonElement>();
 
@@ -47,16 +60,16 @@ export class Tabs {
   }
 
   private update(): void {
-    const names = this.session.get('tabs').filter(name => name in LABELS);
+    const names = this.session.get('tabs').filter(name => KNOWN.has(name));
     if (names.join() !== [...this.buttons.keys()].join()) {
       this.buttons.clear();
       names.forEach(name => this.buttons.set(name, this.tab(name)));
       this.node.replaceChildren(...this.buttons.values());
     }
     const open = openTab(this.session);
-    const labels = this.session.run?.batch === true ? LABELS_OF_BATCH : LABELS;
+    const isBatch = this.session.run?.batch === true;
     for (const [name, made] of this.buttons) {
-      setText(made, labels[name] ?? name);
+      setText(made, labelOf(name, isBatch));
       made.setAttribute('aria-selected', String(name === open));
       made.tabIndex = name === open ? 0 : -1;
     }

@@ -2,12 +2,13 @@ import { element } from '../dom';
 import { duration, ticking } from '../format';
 import type { RunHead, Stage } from '../protocol';
 import { look } from './controls';
+import { trans } from './words';
 
 const MOST = 40;
 
 /** The stages of a run as a slim bar, in proportion; the last one grows while the run goes on. */
 export class TimeLine {
-  readonly node = element('ol', { class: 'aml-v-timeline', 'aria-label': 'Time line' });
+  readonly node = element('ol', { class: 'aml-v-timeline', 'aria-label': trans.__('Time line') });
   private stages: readonly Stage[] = [];
   private drawn = '';
 
