@@ -1,1 +1,3 @@
 import './index.css';
+import './chart_tools.css';
+import './plot.css';

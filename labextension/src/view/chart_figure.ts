@@ -1,3 +1,4 @@
+import { isRange, type ChartModel, type Curve, type Gap, type Margin, type Range } from './chart_model';
 import { ticksAlong, ticksUp, type Tick, type Unit } from './chart_ticks';
 
 /** The parts of a widget's model in the browser that the tools use; see ipywidgets' WidgetModel. */
@@ -11,34 +12,6 @@ export interface Widget {
   readonly views?: Record<string, Promise<{ readonly el: HTMLElement }>>;
 }
 
-export type Range = readonly [low: number, high: number];
-
-/** One line as it is drawn, in the units of the scales. */
-export interface Curve {
-  label: string;
-  last: string;
-  colour: string;
-  dash: string;
-  x: ArrayLike<number>;
-  y: ArrayLike<number>;
-  /** What was logged, where the line is a smoothed one. */
-  logged: { x: ArrayLike<number>; y: ArrayLike<number> } | null;
-}
-
-/** Places without a number, and what stood there. */
-export interface Gap {
-  x: ArrayLike<number>;
-  kinds: readonly string[];
-  colour: string;
-}
-
-interface Margin {
-  top: number;
-  right: number;
-  bottom: number;
-  left: number;
-}
-
 const SAVE_EVERY = 250;
 const REWRITE_AFTER = 80;
 /** What the heights of gaps mean, in millionths, as the kernel sends them; 1 is infinity. */
@@ -47,8 +20,7 @@ const GAPS = ['NaN', '−∞', '≤ 0'];
 const SPACE = 0.05;
 
 /** A chart's models in the browser: what it shows, and what of it. One for all of its views. */
-export class Figure {
-  /** Called after anything in it has changed. */
+export class Figure implements ChartModel {
   readonly watchers = new Set<() => void>();
 
   private readonly across: Widget;
@@ -307,12 +279,6 @@ function setTicks(axis: Widget, ticks: readonly Tick[]): void {
 
 function rangeOf(scale: Widget): Range {
   return [Number(scale.get('min') ?? 0), Number(scale.get('max') ?? 1)];
-}
-
-/** Whether it is wide enough for its ends to be told apart. */
-function isRange([low, high]: Range): boolean {
-  const size = Math.max(Math.abs(low), Math.abs(high));
-  return Number.isFinite(high - low) && high - low > size * 1e-12;
 }
 
 function numbersOf(mark: Widget, name: string): ArrayLike<number> {

@@ -1,6 +1,7 @@
 import { element } from '../dom';
-import type { Curve, Figure, Range } from './chart_figure';
-import { shownPlace, shownValue } from './chart_ticks';
+import { nearestTo, type ChartModel, type Curve, type Range } from './chart_model';
+import { exactValue, shownPlace } from './chart_ticks';
+import { trans } from './words';
 
 /** The part of a chart in which lines are drawn, in pixels of its element. */
 export interface Plot {
@@ -28,7 +29,7 @@ export class Hover {
   private readonly cross = element('div', { class: 'aml-chart-cross' });
   private readonly tip = element('div', { class: 'aml-chart-tip' });
 
-  constructor(private readonly figure: Figure) {
+  constructor(private readonly figure: ChartModel) {
     this.hide();
   }
 
@@ -42,29 +43,48 @@ export class Hover {
     const gap = this.gapAt(plot, x, found[0]);
     const first = gap ?? found[0];
     this.element.hidden = !first;
-    if (!first) {
-      return;
+    if (first) {
+      const rows = gap ? [gap] : beside(found, first);
+      this.draw(plot, first.at.x, gap ? [] : rows, this.tip);
+      this.write(first, rows);
+      this.place(plot, first.at.x);
     }
-    const rows = gap ? [gap] : found.filter(one => Math.abs(one.at.x - first.at.x) <= NEAR);
-    const dots = gap ? [] : rows.map(one => dot(plot, one));
-    this.element.replaceChildren(this.cross, ...dots, this.tip);
-    this.cross.style.left = `${plot.left + first.at.x}px`;
+  }
+
+  /** Mark what is nearest to a place on the axis, where a pointer is in another chart; its value. */
+  mark(plot: Plot, place: number): string {
+    const [low, high] = this.figure.range.x;
+    const found = place < low || place > high ? [] : this.nearest(plot, place, 0, true);
+    const first = found[0];
+    this.element.hidden = !first;
+    if (!first) {
+      return '';
+    }
+    const rows = beside(found, first);
+    this.draw(plot, first.at.x, rows);
+    return rows.length === 1 ? first.value : '';
+  }
+
+  private draw(plot: Plot, x: number, rows: readonly Found[], ...more: Node[]): void {
+    this.element.replaceChildren(this.cross, ...rows.map(one => dot(plot, one)), ...more);
+    this.cross.style.left = `${plot.left + x}px`;
     this.cross.style.top = `${plot.top}px`;
     this.cross.style.height = `${plot.height}px`;
-    this.write(first, rows);
-    this.place(plot, first.at.x);
   }
 
   /** The point of each line that is nearest across; the lines nearest to the pointer come first. */
-  private nearest(plot: Plot, x: number, y: number): Found[] {
+  private nearest(plot: Plot, at: number, y: number, isPlace = false): Found[] {
     const { range, log } = this.figure;
-    const place = range.x[0] + (x / plot.width) * (range.x[1] - range.x[0]);
+    const scale = plot.width / (range.x[1] - range.x[0]);
+    const [x, place] = isPlace
+      ? [(at - range.x[0]) * scale, at]
+      : [at, range.x[0] + at / scale];
     const found: Found[] = [];
     for (const curve of this.figure.curves) {
-      const at = nearestTo(curve.x, curve.y, place);
-      if (at >= 0) {
-        const [its, value] = [curve.x[at]!, curve.y[at]!];
-        const text = shownValue(log.y ? 10 ** value : value) + this.loggedNear(curve, its);
+      const index = curve.hidden ? -1 : nearestTo(curve.x, curve.y, place);
+      if (index >= 0) {
+        const [its, value] = [curve.x[index]!, curve.y[index]!];
+        const text = exactValue(log.y ? 10 ** value : value) + this.loggedNear(curve, its);
         found.push({ curve, at: pixels(plot, range, its, value), place: its, value: text });
       }
     }
@@ -80,7 +100,7 @@ export class Hover {
       return '';
     }
     const value = logged.y[at]!;
-    return ` (${shownValue(this.figure.log.y ? 10 ** value : value)})`;
+    return ` (${exactValue(this.figure.log.y ? 10 ** value : value)})`;
   }
 
   private gapAt(plot: Plot, x: number, other: Found | undefined): Found | null {
@@ -115,7 +135,8 @@ export class Hover {
       const label = several ? [swatch, element('span', {}, one.curve.label)] : [];
       return element('div', {}, ...label, element('b', {}, one.value));
     });
-    const where = unit === 'number' ? `step ${shownPlace(place, unit)}` : shownPlace(place, unit);
+    const said = shownPlace(place, unit);
+    const where = unit === 'number' ? trans.__('step %1', said) : said;
     this.tip.replaceChildren(element('div', { class: 'aml-chart-where' }, where), ...lines);
   }
 
@@ -127,6 +148,11 @@ export class Hover {
     style.left = `${Math.max(0, Math.min(left, whole - offsetWidth))}px`;
     style.top = `${plot.top + 4}px`;
   }
+}
+
+/** Those about as far across as the first. */
+function beside(found: readonly Found[], first: Found): Found[] {
+  return found.filter(one => Math.abs(one.at.x - first.at.x) <= NEAR);
 }
 
 function dot(plot: Plot, found: Found): HTMLElement {
@@ -146,24 +172,4 @@ function pixels(plot: Plot, range: { x: Range; y: Range }, x: number, y: number)
     x: ((x - range.x[0]) / (range.x[1] - range.x[0])) * plot.width,
     y: (1 - (y - range.y[0]) / (range.y[1] - range.y[0])) * plot.height
   };
-}
-
-/** The index of the point nearest to a place, among those that have a value; -1 without any. */
-function nearestTo(x: ArrayLike<number>, y: ArrayLike<number>, place: number): number {
-  let [low, high] = [0, x.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    [low, high] = x[middle]! < place ? [middle + 1, high] : [low, middle];
-  }
-  let [before, after] = [low - 1, low];
-  while (before >= 0 && !Number.isFinite(y[before]!)) {
-    before -= 1;
-  }
-  while (after < x.length && !Number.isFinite(y[after]!)) {
-    after += 1;
-  }
-  if (after >= x.length) {
-    return before;
-  }
-  return before >= 0 && place - x[before]! < x[after]! - place ? before : after;
 }

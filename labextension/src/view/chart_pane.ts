@@ -1,7 +1,10 @@
 import { element, svg } from '../dom';
-import type { Curve, Figure, Range } from './chart_figure';
+import { Gestures } from './chart_gestures';
 import { Hover, type Plot } from './chart_hover';
+import type { ChartModel, Curve } from './chart_model';
+import { setText } from './controls';
 import { guardKeys } from './presence';
+import { trans } from './words';
 
 const DASHES: Readonly<Record<string, string>> = {
   dashed: '6 3',
@@ -10,64 +13,58 @@ const DASHES: Readonly<Record<string, string>> = {
 };
 const BACK = 'M3 3v3.5h3.5M3.3 6.2A5 5 0 1 1 3 9.5';
 const CORNERS = 'M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4';
-const KEYS = 'Plus and minus zoom, the arrows move, 0 shows everything.';
+const FULL = 'aml-chart-full';
 
 /** The height of what is written below the x axis. */
 const AXIS = 22;
 
-interface Drag {
-  kind: 'across' | 'up' | 'move';
-  pointer: number;
-  from: { x: number; y: number };
-  to: { x: number; y: number };
-  range: { x: Range; y: Range };
-  moved: boolean;
-}
-
-/** A chart on the page: its title, legend and buttons, and all that pointers and keys do to it. */
+/** A chart on the page: its title, legend and buttons, and what pointers and keys do to it. */
 export class Pane {
   private readonly ending = new AbortController();
   private readonly hover: Hover;
+  private readonly gestures: Gestures;
   private readonly name = element('span', { class: 'aml-chart-name' });
   private readonly last = element('span', { class: 'aml-chart-last' });
   private readonly all: HTMLButtonElement;
   private readonly head: HTMLElement;
   private readonly legend = element('div', { class: 'aml-chart-legend' });
   private readonly frame = element('div', { class: 'aml-chart-frame' });
-  private readonly band = element('div', { class: 'aml-chart-band', hidden: '' });
-  private readonly sizes = new ResizeObserver(() => this.measure());
-  private drag: Drag | null = null;
-  private pointer: { x: number; y: number } | null = null;
-  private turned = 0;
-  private awaited = 0;
+  private readonly sizes = new ResizeObserver(() => this.resized());
+  private size = { width: 0, height: 0 };
   private legendSays = '';
+  private lastSays = '';
 
   constructor(
     private readonly el: HTMLElement,
-    private readonly figure: Figure,
+    private readonly figure: ChartModel,
     private readonly title: string,
-    private readonly onZoom: () => void
+    private readonly onZoom: () => void,
+    tools: readonly HTMLElement[] = []
   ) {
+    const { signal } = this.ending;
     this.hover = new Hover(figure);
-    this.all = this.button(BACK, `Show all of ${title}`, () => this.showAll());
-    const full = this.button(CORNERS, `Full screen: ${title}`, () => void this.toggleFull());
-    this.head = element('div', { class: 'aml-chart-head' }, this.name, this.last, this.all, full);
+    this.all = drawnButton(BACK, trans.__('Show all of %1', title), () => this.showAll());
+    const toggleFull = (): void => void this.toggleFull();
+    const full = drawnButton(CORNERS, trans.__('Full screen: %1', title), toggleFull);
+    const controls = [this.all, ...tools, full];
+    this.head = element('div', { class: 'aml-chart-head' }, this.name, this.last, ...controls);
     this.name.textContent = this.name.title = title;
+    this.gestures = new Gestures(el, figure, this.hover, this.surroundings(), signal);
     el.classList.add('aml-chart');
     el.append(...this.parts());
     for (const [name, value] of Object.entries({
       role: 'figure',
       tabindex: '0',
-      'aria-keyshortcuts': '+ - ArrowLeft ArrowRight 0'
+      'aria-keyshortcuts': '+ - ArrowLeft ArrowRight 0 F'
     })) {
       el.setAttribute(name, value);
     }
     // Else 0, pressed twice, would restart the kernel.
-    guardKeys(el, this.ending.signal);
-    this.listen();
+    guardKeys(el, signal);
+    this.legend.addEventListener('click', event => this.onLegend(event), { signal });
     figure.watchers.add(this.refresh);
     this.sizes.observe(el);
-    this.measure();
+    this.resized();
     this.refresh();
   }
 
@@ -75,47 +72,115 @@ export class Pane {
   detach(): void {
     this.ending.abort();
     this.sizes.disconnect();
-    cancelAnimationFrame(this.awaited);
     this.figure.watchers.delete(this.refresh);
-    this.el.classList.remove('aml-chart', 'aml-chart-full');
+    this.el.classList.remove('aml-chart', FULL);
     this.parts().forEach(part => part.remove());
   }
 
+  /** Mark a place where a pointer is in another chart; null for none. */
+  follow(place: number | null): void {
+    if (this.gestures.isPointed) {
+      return;
+    }
+    const value = place === null ? '' : this.hover.mark(this.plot(), place);
+    if (place === null) {
+      this.hover.hide();
+    }
+    this.last.textContent = value || this.lastSays;
+  }
+
   private parts(): HTMLElement[] {
-    return [this.frame, this.head, this.legend, this.band, this.hover.element];
+    return [this.frame, this.head, this.legend, this.gestures.band, this.hover.element];
+  }
+
+  private surroundings(): ConstructorParameters<typeof Gestures>[3] {
+    return {
+      plot: () => this.plot(),
+      isControl: target =>
+        target instanceof Node && (this.head.contains(target) || this.legend.contains(target)),
+      zoomed: () => this.onZoom(),
+      full: () => void this.toggleFull(),
+      leave: () => this.leaveFull()
+    };
   }
 
   private readonly refresh = (): void => {
-    const curves = this.figure.curves;
+    const { curves } = this.figure;
     const last = curves.length === 1 ? curves[0]!.last : '';
-    this.last.textContent = last;
+    if (last !== this.lastSays) {
+      this.lastSays = last;
+      this.last.textContent = last;
+    }
     this.all.hidden = !this.figure.zoomed;
-    const several = curves.length > 1 ? `, ${curves.length} lines` : '';
-    const said = `${this.title}${several}${last ? `, last value ${last}` : ''}. ${KEYS}`;
+    const said = this.description(curves, last);
     if (this.el.getAttribute('aria-label') !== said) {
       this.el.setAttribute('aria-label', said);
     }
     this.drawLegend(curves);
     this.measure();
-    this.later();
+    if (this.gestures.isPointed) {
+      this.gestures.later();
+    }
   };
 
-  private button(path: string, name: string, onClick: () => void): HTMLButtonElement {
-    const sign = svg('svg', { viewBox: '0 0 16 16', width: '13' }, svg('path', { d: path }));
-    const made = element('button', { type: 'button', title: name, 'aria-label': name }, sign);
-    made.addEventListener('click', onClick);
-    return made;
+  private description(curves: readonly Curve[], last: string): string {
+    const { title } = this;
+    const several = trans.__('%1, %2 lines', title, curves.length);
+    const one = last ? trans.__('%1, last value %2', title, last) : title;
+    const keys = trans.__('Plus and minus zoom, the arrows move, 0 shows everything.');
+    return `${curves.length > 1 ? several : one}. ${keys}`;
   }
 
   private drawLegend(curves: readonly Curve[]): void {
-    const looks = curves.map(({ label, last, colour, dash }) => [label, last, colour, dash]);
-    const says = JSON.stringify(looks);
-    if (says === this.legendSays) {
+    const shown = curves.length < 2 ? [] : curves;
+    const says = JSON.stringify(shown.map(({ label, colour, dash }) => [label, colour, dash]));
+    if (says !== this.legendSays) {
+      this.legendSays = says;
+      this.legend.hidden = shown.length === 0;
+      this.legend.replaceChildren(...shown.map(one => this.legendEntry(one)));
+    }
+    // In place, so that a click is not lost where new values come all the time.
+    shown.forEach(({ label, last, hidden }, nth) => {
+      const entry = this.legend.children[nth]!;
+      setText(entry.lastElementChild!, last);
+      entry.setAttribute('title', `${label}: ${last}`);
+      if (this.figure.choose) {
+        entry.setAttribute('aria-pressed', String(!hidden));
+      }
+    });
+  }
+
+  private legendEntry({ label, colour, dash }: Curve): HTMLElement {
+    const stroke = `stroke:${colour};stroke-dasharray:${DASHES[dash] ?? 'none'}`;
+    const swatch = svg(
+      'svg',
+      { width: '18', height: '8', 'aria-hidden': 'true' },
+      svg('path', { d: 'M0 4H18', style: stroke })
+    );
+    const parts = [swatch, element('span', {}, label), element('b', {})];
+    return this.figure.choose
+      ? element('button', { type: 'button', class: 'aml-chart-entry' }, ...parts)
+      : element('span', { class: 'aml-chart-entry' }, ...parts);
+  }
+
+  private onLegend(event: MouseEvent): void {
+    const entry = (event.target as Element).closest('button');
+    const chosen = this.figure.curves[[...this.legend.children].indexOf(entry!)];
+    if (!chosen) {
       return;
     }
-    this.legendSays = says;
-    this.legend.hidden = curves.length < 2;
-    this.legend.replaceChildren(...(curves.length < 2 ? [] : curves.map(legendEntry)));
+    const isAlone = this.figure.curves.every(one => one === chosen || one.hidden);
+    // A second click means alone; its first one has hidden or shown the line itself.
+    if (event.altKey || event.detail === 2) {
+      this.figure.choose?.(one => !isAlone && one.label !== chosen.label);
+    } else {
+      this.figure.choose?.(one => (one.label === chosen.label) !== Boolean(one.hidden));
+    }
+  }
+
+  private resized(): void {
+    this.size = { width: this.el.clientWidth, height: this.el.clientHeight };
+    this.measure();
   }
 
   private measure(): void {
@@ -131,213 +196,16 @@ export class Pane {
     return {
       left,
       top,
-      width: Math.max(1, this.el.clientWidth - left - right),
-      height: Math.max(1, this.el.clientHeight - top - bottom)
+      width: Math.max(1, this.size.width - left - right),
+      height: Math.max(1, this.size.height - top - bottom)
     };
-  }
-
-  private listen(): void {
-    const on = <Name extends keyof HTMLElementEventMap>(
-      name: Name,
-      handler: (event: HTMLElementEventMap[Name]) => void
-    ): void =>
-      this.el.addEventListener(name, handler, { signal: this.ending.signal, passive: false });
-    on('pointerdown', event => this.onDown(event));
-    on('pointermove', event => this.onMove(event));
-    on('pointerup', event => this.onUp(event));
-    on('pointercancel', () => this.dropDrag());
-    on('pointerleave', () => this.onLeave());
-    on('mousedown', event => {
-      // Else the middle button starts scrolling.
-      if (event.button === 1) {
-        event.preventDefault();
-      }
-    });
-    on('wheel', event => this.onWheel(event));
-    on('dblclick', event => {
-      if (!this.head.contains(event.target as Node)) {
-        this.showAll();
-      }
-    });
-    on('keydown', event => this.onKey(event));
-  }
-
-  private at(event: MouseEvent): { x: number; y: number } {
-    const box = this.el.getBoundingClientRect();
-    const { left, top } = this.plot();
-    return { x: event.clientX - box.left - left, y: event.clientY - box.top - top };
-  }
-
-  private onDown(event: PointerEvent): void {
-    const moves = event.button === 1 || (event.button === 0 && event.shiftKey);
-    const from = this.at(event);
-    if (this.head.contains(event.target as Node) || (event.button !== 0 && !moves)) {
-      return;
-    }
-    if (this.legend.contains(event.target as Node)) {
-      return;
-    }
-    const kind = moves ? 'move' : from.x < 0 ? 'up' : 'across';
-    const range = this.figure.range;
-    this.drag = { kind, pointer: event.pointerId, from, to: from, range, moved: false };
-  }
-
-  private onMove(event: PointerEvent): void {
-    this.pointer = this.at(event);
-    const drag = this.drag;
-    if (drag && event.pointerId === drag.pointer) {
-      drag.to = this.pointer;
-      if (!drag.moved && Math.hypot(drag.to.x - drag.from.x, drag.to.y - drag.from.y) > 4) {
-        drag.moved = true;
-        this.el.setPointerCapture(drag.pointer);
-      }
-    }
-    this.later();
-  }
-
-  private onUp(event: PointerEvent): void {
-    const drag = this.drag;
-    if (!drag || event.pointerId !== drag.pointer) {
-      return;
-    }
-    this.drag = null;
-    this.band.hidden = true;
-    if (drag.moved && drag.kind !== 'move') {
-      this.select(drag);
-    }
-    this.later();
-  }
-
-  private onLeave(): void {
-    if (!this.drag) {
-      this.pointer = null;
-      this.later();
-    }
-  }
-
-  private dropDrag(): void {
-    this.drag = null;
-    this.band.hidden = true;
-    this.later();
-  }
-
-  private onWheel(event: WheelEvent): void {
-    // A wheel alone scrolls the page.
-    if (!event.ctrlKey && !event.metaKey) {
-      return;
-    }
-    event.preventDefault();
-    const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
-    this.pointer = this.at(event);
-    this.turned += event.deltaY * lines;
-    this.later();
-  }
-
-  private onKey(event: KeyboardEvent): void {
-    if (event.target !== this.el || event.ctrlKey || event.metaKey || event.altKey) {
-      return;
-    }
-    const { key } = event;
-    if (key === 'Escape' && this.drag) {
-      this.dropDrag();
-    } else if (key === '+' || key === '=' || key === '-') {
-      this.zoom(key === '-' ? 1.5 : 1 / 1.5, 0.5);
-    } else if (key === 'ArrowLeft' || key === 'ArrowRight') {
-      this.move(this.figure.range, key === 'ArrowLeft' ? 0.2 : -0.2, 0);
-    } else if (key === '0' || (key === 'Escape' && this.figure.zoomed)) {
-      this.showAll();
-    } else {
-      return;
-    }
-    event.preventDefault();
-    event.stopPropagation();
-  }
-
-  /** Draw with the next frame, however many events come until then. */
-  private later(): void {
-    this.awaited ||= requestAnimationFrame(() => {
-      this.awaited = 0;
-      this.draw();
-    });
-  }
-
-  private draw(): void {
-    const plot = this.plot();
-    const { drag, pointer } = this;
-    if (this.turned && pointer) {
-      const factor = Math.exp(this.turned * 0.002);
-      this.turned = 0;
-      this.zoom(factor, pointer.x / plot.width, pointer.x < 0 ? pointer.y / plot.height : null);
-    }
-    if (drag?.moved) {
-      this.hover.hide();
-      if (drag.kind === 'move') {
-        const [x, y] = [drag.to.x - drag.from.x, drag.to.y - drag.from.y];
-        this.move(drag.range, x / plot.width, y / plot.height);
-      } else {
-        this.drawBand(drag, plot);
-      }
-    } else if (pointer && inside(pointer, plot)) {
-      this.hover.show(plot, pointer.x, pointer.y);
-    } else {
-      this.hover.hide();
-    }
-  }
-
-  private drawBand(drag: Drag, plot: Plot): void {
-    const [low, high] = drag.kind === 'across' ? ends(drag, plot, 'x') : ends(drag, plot, 'y');
-    const across = drag.kind === 'across';
-    this.band.hidden = false;
-    this.band.style.left = `${plot.left + (across ? low * plot.width : 0)}px`;
-    this.band.style.width = `${(across ? high - low : 1) * plot.width}px`;
-    this.band.style.top = `${plot.top + (across ? 0 : low * plot.height)}px`;
-    this.band.style.height = `${(across ? 1 : high - low) * plot.height}px`;
-  }
-
-  private select(drag: Drag): void {
-    const plot = this.plot();
-    if (drag.kind === 'across') {
-      const [low, high] = ends(drag, plot, 'x');
-      if ((high - low) * plot.width > 4) {
-        this.show({ x: part(drag.range.x, low, high) });
-      }
-    } else {
-      const [top, bottom] = ends(drag, plot, 'y');
-      if ((bottom - top) * plot.height > 4) {
-        this.show({ y: part(drag.range.y, 1 - bottom, 1 - top) });
-      }
-    }
-  }
-
-  /** Make the visible part so many times as wide, around a place; beside the axis as high. */
-  private zoom(factor: number, x: number, y: number | null = null): void {
-    const { range } = this.figure;
-    if (y !== null) {
-      this.show({ y: part(range.y, (1 - y) * (1 - factor), (1 - y) * (1 - factor) + factor) });
-      return;
-    }
-    const wider = part(range.x, x * (1 - factor), x * (1 - factor) + factor);
-    if (factor > 1 && this.figure.holdsAll(wider)) {
-      this.showAll();
-    } else {
-      this.show({ x: wider });
-    }
-  }
-
-  /** Move the lines by such parts of the plot, to the right and down. */
-  private move(range: { x: Range; y: Range }, right: number, down: number): void {
-    const x = part(range.x, -right, 1 - right);
-    this.show(this.figure.isHigh ? { x, y: part(range.y, down, 1 + down) } : { x });
-  }
-
-  private show(shown: { x?: Range; y?: Range }): void {
-    this.figure.show(shown);
-    this.onZoom();
   }
 
   private showAll(): void {
     this.figure.showAll();
     this.onZoom();
+    // The button goes with what it was for.
+    this.el.focus({ preventScroll: true });
   }
 
   private async toggleFull(): Promise<void> {
@@ -349,33 +217,25 @@ export class Pane {
       await this.el.requestFullscreen();
     } catch {
       // Where the page around forbids it, at least as wide as the cell.
-      this.el.classList.toggle('aml-chart-full');
+      this.el.classList.toggle(FULL);
     }
+  }
+
+  /** Leave full screen; whether that was to be done. */
+  private leaveFull(): boolean {
+    const was = this.el.classList.contains(FULL) || document.fullscreenElement === this.el;
+    this.el.classList.remove(FULL);
+    if (document.fullscreenElement === this.el) {
+      void document.exitFullscreen();
+    }
+    return was;
   }
 }
 
-function legendEntry({ label, last, colour, dash }: Curve): HTMLElement {
-  const stroke = `stroke:${colour};stroke-dasharray:${DASHES[dash] ?? 'none'}`;
-  const swatch = svg(
-    'svg',
-    { width: '18', height: '8', 'aria-hidden': 'true' },
-    svg('path', { d: 'M0 4H18', style: stroke })
-  );
-  const name = element('span', { title: `${label}: ${last}` }, label);
-  return element('span', { class: 'aml-chart-entry' }, swatch, name, element('b', {}, last));
-}
-
-function inside({ x, y }: { x: number; y: number }, plot: Plot): boolean {
-  return x >= 0 && x <= plot.width && y >= 0 && y <= plot.height;
-}
-
-/** The ends of a drag as parts of the plot, the smaller one first. */
-function ends(drag: Drag, plot: Plot, side: 'x' | 'y'): Range {
-  const size = side === 'x' ? plot.width : plot.height;
-  const [a, b] = [drag.from, drag.to].map(({ [side]: at }) => Math.min(Math.max(at / size, 0), 1));
-  return [Math.min(a!, b!), Math.max(a!, b!)];
-}
-
-function part([low, high]: Range, from: number, to: number): Range {
-  return [low + from * (high - low), low + to * (high - low)];
+/** A button of a chart's head; its sign is a path in 16 by 16. */
+export function drawnButton(path: string, name: string, onClick: () => void): HTMLButtonElement {
+  const sign = svg('svg', { viewBox: '0 0 16 16', width: '13' }, svg('path', { d: path }));
+  const made = element('button', { type: 'button', title: name, 'aria-label': name }, sign);
+  made.addEventListener('click', onClick);
+  return made;
 }

@@ -45,6 +45,11 @@ export function shownValue(value: number): string {
   return tidy(Number(value.toPrecision(6)));
 }
 
+/** A value with all the digits that a 32-bit number has. */
+export function exactValue(value: number): string {
+  return tidy(Number(value.toPrecision(9)));
+}
+
 /** A place on the x axis, in full. */
 export function shownPlace(value: number, unit: Unit): string {
   if (unit === 'clock') {

@@ -3,6 +3,7 @@ import type {
   ChildTable,
   FileBytes,
   LogPiece,
+  PlotData,
   RunHead,
   RunView,
   Told
@@ -114,6 +115,16 @@ export class Session {
     this.listen('other', listener, signal);
   }
 
+  /** Hear the lines of charts, where the page draws them itself. */
+  onPlot(listener: Listener<{ data: PlotData; buffer: DataView }>, signal: AbortSignal): void {
+    this.listen('plot', listener, signal);
+  }
+
+  /** Hear that all is asked for anew, as after a kernel or a connection was lost. */
+  onReady(listener: () => void, signal: AbortSignal): void {
+    this.listen('ready', listener, signal);
+  }
+
   /** A part of a file of the run that leads, or of another; fails with the kernel's words. */
   bytes(
     path: string,
@@ -214,6 +225,10 @@ export class Session {
     if (told.kind === 'bytes' && told.bytes) {
       this.deliver(told.bytes, buffers[0]);
     }
+    if (told.kind === 'plot' && told.plot && buffers[0]) {
+      this.emit('plot', { data: told.plot, buffer: buffers[0] });
+      return;
+    }
     if (told.kind === 'said' && told.bad) {
       this.waiting.forEach(one => one.reject(new Error(told.said ?? '')));
       this.waiting.clear();
@@ -274,6 +289,7 @@ export class Session {
         this.asking = 0;
         this.readyAsked = performance.now();
         this.ask({ kind: 'ready' });
+        this.emit('ready', undefined);
       }, wait);
     }
   }

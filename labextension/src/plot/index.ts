@@ -1,0 +1,2 @@
+export { PlotGrid } from './grid';
+export { plotsOf, type PlotSource } from './source';
