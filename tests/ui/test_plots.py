@@ -1,0 +1,151 @@
+"""The charts that the extension draws itself: on a page without a server, of known functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.support import until
+from tests.ui.plot_page import plot_page
+
+pytestmark = [pytest.mark.ui, pytest.mark.service("chromium")]
+
+HOSTILE = '<img src=x onerror="window.harmed = true">'
+RISING = "{title: 'rising', lines: [{label: 'rising', count: 10000, value: step => step}]}"
+SEVERAL = """{title: 'several', lines: ['one', 'two', 'three'].map((label, nth) => (
+  {label, count: 101, value: step => step * (nth + 1)}))}"""
+HOLES = """{title: 'holes', lines: [{label: 'holes', count: 10,
+  value: step => step === 5 ? NaN : step === 7 ? Infinity : step}]}"""
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Browser) -> Iterator[Page]:
+    """The page; each test puts its own charts into it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    with plot_page() as url:
+        page.goto(url)
+        page.wait_for_function("window.isReady")
+        yield page
+    assert wrong == []
+    context.close()
+
+
+def show(page: Page, *charts: str, options: str = "{}") -> None:
+    """Show these charts and no others, and wait until their lines have come."""
+    page.mouse.move(2, 2)
+    page.evaluate(f"showCharts([{','.join(charts)}], {options})")
+    page.wait_for_function("source.sent >= source.asked.at(-1)?.length")
+
+
+def figure(page: Page, name: str) -> Locator:
+    return page.get_by_role("figure", name=name)
+
+
+def asked(page: Page) -> list[dict[str, Any]]:
+    """What was asked for last."""
+    found: list[dict[str, Any]] = page.evaluate("source.asked.at(-1)")
+    return found
+
+
+def at(chart: Locator, across: float, down: float = 0.5) -> tuple[float, float]:
+    """A place in the plot of a chart, on the page."""
+    box = chart.locator(".aml-chart-frame").bounding_box()
+    assert box is not None
+    return box["x"] + across * box["width"], box["y"] + down * box["height"]
+
+
+def drag(chart: Locator, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag between two places, each as parts of the plot."""
+    mouse = chart.page.mouse
+    mouse.move(*at(chart, *start))
+    mouse.down()
+    mouse.move(*at(chart, *end), steps=5)
+    mouse.up()
+
+
+def looked_at(page: Page) -> tuple[float, float]:
+    """The range that was asked for last of the first chart."""
+    first = asked(page)[0]
+    assert first["low"] is not None
+    return first["low"], first["high"]
+
+
+def until_range(page: Page, low: float, high: float, within: float = 100) -> None:
+    """Wait until such a part of the first chart was asked for."""
+
+    def is_so() -> bool:
+        first = asked(page)[0]
+        return (
+            first["low"] is not None
+            and abs(first["low"] - low) < within
+            and abs(first["high"] - high) < within
+        )
+
+    until(is_so, why=lambda: str(asked(page)[0]))
+
+
+def test_only_charts_on_screen_are_asked_for(opened: Page) -> None:
+    many = "...Array.from({length: 300}, (_, n) => ({title: `m${n}`, lines: ["
+    many += "{label: 'm', count: 10, value: step => step * n}]}))"
+    show(opened, many)
+    first = [one["key"] for one in asked(opened)]
+    assert first[0] == "m0"
+    assert len(first) < 30
+    assert opened.locator("canvas").count() == len(first)
+    opened.mouse.move(600, 400)
+    opened.mouse.wheel(0, 100_000)
+    until(lambda: "m299" in [one["key"] for one in asked(opened)])
+    until(lambda: opened.locator("canvas").count() < 40)
+    assert "m0" not in [one["key"] for one in asked(opened)]
+
+
+def test_dragging_looks_closer_and_asks_for_detail(opened: Page) -> None:
+    show(opened, RISING)
+    assert asked(opened)[0]["low"] is None
+    chart = figure(opened, "rising")
+    drag(chart, (0.4, 0.5), (0.6, 0.5))
+    until_range(opened, 4000, 6000)
+    assert asked(opened)[0]["columns"] >= 300
+    # With every point there is by now, what is under the pointer is exact.
+    opened.wait_for_timeout(100)
+    opened.mouse.move(*at(chart, 0.501))
+    expect(chart.locator(".aml-chart-tip b")).to_have_text(
+        chart.locator(".aml-chart-where").inner_text().removeprefix("step ")
+    )
+    chart.get_by_role("button", name="Show all of rising").click()
+    until(lambda: asked(opened)[0]["low"] is None)
+    assert opened.evaluate("source.options().zoomed") is False
+
+
+def test_a_legend_hides_lines_and_leaves_one_alone(opened: Page) -> None:
+    show(opened, SEVERAL)
+    chart = figure(opened, "several, 3 lines")
+    one, two, three = (chart.get_by_role("button", name=name) for name in ("one", "two", "three"))
+    two.click()
+    expect(two).to_have_attribute("aria-pressed", "false")
+    opened.mouse.move(*at(chart, 0.5))
+    expect(chart.locator(".aml-chart-tip b")).to_have_count(2)
+    three.dblclick()
+    expect(one).to_have_attribute("aria-pressed", "false")
+    expect(three).to_have_attribute("aria-pressed", "true")
+    three.click(modifiers=["Alt"])
+    for entry in (one, two, three):
+        expect(entry).to_have_attribute("aria-pressed", "true")
+
+
+def test_names_that_look_like_markup_are_shown_as_text(opened: Page) -> None:
+    show(opened, SEVERAL.replace("'several'", f"'{HOSTILE}'").replace("'one'", f"'{HOSTILE}'"))
+    chart = figure(opened, HOSTILE)
+    expect(chart.locator(".aml-chart-name")).to_have_text(HOSTILE)
+    expect(chart.locator(".aml-chart-entry").first).to_contain_text(HOSTILE)
+    opened.mouse.move(*at(chart, 0.5))
+    expect(chart.locator(".aml-chart-tip")).to_contain_text(HOSTILE)
+    assert opened.locator("img").count() == 0
+    assert opened.evaluate("window.harmed") is None
