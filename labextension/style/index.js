@@ -1,3 +1,1 @@
 import './index.css';
-import './chart_tools.css';
-import './plot.css';
