@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
+from ..workspace.run_options import experiment_name
 from .sources import NotebookSources
 
 
@@ -64,9 +64,3 @@ class NotebookContext:
         except (AttributeError, LookupError, TypeError):
             parent = {}
         return parent if isinstance(parent, dict) else {}
-
-
-def experiment_name(text: str) -> str:
-    """``text`` as the name of an experiment: letters, digits, ``_`` and ``-``, 3 to 36 long."""
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-_")[:36]
-    return name if len(name) >= 3 else f"{name or 'run'}-run"

@@ -16,9 +16,10 @@ from .. import compat
 from ..errors import AmlError, UserErrorException
 from ..job import states
 from ..workspace.command_table import Command, Group, Parsed, completions, split
+from ..workspace.run_options import experiment_name
 from . import options
 from .arrivals import Arrivals
-from .context import NotebookContext, experiment_name
+from .context import NotebookContext
 from .options import COMMANDS
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..spec.words import parse_duration, parse_tag
 from ..workspace import batch_options, env_table, run_options
 from ..workspace.command_table import HELP, Command, Group, Option
+from ..workspace.run_options import EXPERIMENT, NAME, SOURCE, TAG, TIMEOUT
 
 
 def names(text: str) -> list[str]:
@@ -32,22 +32,13 @@ def number(text: str) -> int:
     return int(text)
 
 
-EXPERIMENT = Option(
-    "-e/--experiment", "NAME", "the experiment; named after the notebook if not said",
-    source="experiments",
-)  # fmt: skip
-SOURCE = Option("--source", "DIR", "take this folder along; it becomes the working directory",
-                source="paths")  # fmt: skip
-TIMEOUT = Option("--timeout", "TIME", "cancel the run after 90s, 30m, 2h or 1d", parse_duration)
-TAG = Option("--tag", "KEY=VALUE", "tag the run; may be repeated", parse_tag, many=True)
 AS = Option("--as", "NAME", "give the run to this variable", variable)
-NAME = Option("--name", "TEXT", "the display name of the run")
 WAIT = Option("--wait", "", "show the output here and wait for the end")
 QUIET = Option("--quiet", "", "one line that follows the state, instead of the live view")
 DRY_RUN = Option("--dry-run", "", "show what would be captured and done, and do nothing")
 
 _COMMON = (
-    EXPERIMENT, *run_options.OPTIONS, SOURCE, TIMEOUT, TAG, AS, NAME, WAIT, QUIET, DRY_RUN, HELP
+    EXPERIMENT, *run_options.OPTIONS, SOURCE, TIMEOUT, TAG, AS, NAME, WAIT, QUIET, DRY_RUN, HELP,
 )  # fmt: skip
 _WITH = Option(
     "--with", "VAR,…", "send these variables pickled", names, many=True, source="variables"

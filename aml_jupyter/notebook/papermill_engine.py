@@ -104,7 +104,7 @@ def _run_for(nb: Any, input_path: object) -> Iterator[tuple[Run, Any]]:
     from ..job import layout
     from ..nbjob.engine import error_of
     from ..workspace import Experiment, Workspace
-    from .context import experiment_name
+    from ..workspace.run_options import experiment_name
 
     name = os.path.splitext(os.path.basename(str(input_path or "notebook")))[0]
     experiment = Experiment(Workspace.from_config(), experiment_name(name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traitlets
 from jupyter_server.extension.application import ExtensionApp
 
-from . import comparing, hello, sources
+from . import comparing, hello, sources, submitting
 from .places import Places
 
 
@@ -30,4 +30,4 @@ class AmlServer(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Add the routes of every module that has some."""
-        self.handlers.extend([*hello.ROUTES, *comparing.ROUTES, *sources.ROUTES])
+        self.handlers.extend([*hello.ROUTES, *comparing.ROUTES, *sources.ROUTES, *submitting.ROUTES])

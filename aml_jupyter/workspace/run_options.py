@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserErrorException
 from ..spec import ALL_GPUS, DockerConfiguration, Environment, Resources
-from ..spec.words import parse_bytes
+from ..spec.words import parse_bytes, parse_duration, parse_tag
 from .command_table import Option
 from .data_option import DataAsked, data_asked
 
@@ -94,6 +95,22 @@ DATA = Option(
 
 OPTIONS = (TARGET, ENV, DATA, DOCKER, DOCKER_ARG, KEEP, GPUS, GPU_MEM, CPUS, MEM, PRIORITY)
 """The options that `%%aml_run`, `%aml_run` and `aml run` have in common."""
+
+EXPERIMENT = Option(
+    "-e/--experiment", "NAME", "the experiment; named after the notebook if not said",
+    source="experiments",
+)  # fmt: skip
+SOURCE = Option("--source", "DIR", "take this folder along; it becomes the working directory",
+                source="paths")  # fmt: skip
+TIMEOUT = Option("--timeout", "TIME", "cancel the run after 90s, 30m, 2h or 1d", parse_duration)
+TAG = Option("--tag", "KEY=VALUE", "tag the run; may be repeated", parse_tag, many=True)
+NAME = Option("--name", "TEXT", "the display name of the run")
+
+
+def experiment_name(text: str) -> str:
+    """``text`` as the name of an experiment: letters, digits, ``_`` and ``-``, 3 to 36 long."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-_")[:36]
+    return name if len(name) >= 3 else f"{name or 'run'}-run"
 
 
 # What they mean -------------------------------------------------------------------------------
@@ -195,14 +212,16 @@ def _number(value: object) -> float:
 # The environment ------------------------------------------------------------------------------
 
 
-def environment_of(text: str, workspace: Callable[[], Workspace]) -> Environment:
+def environment_of(
+    text: str, workspace: Callable[[], Workspace], folder: Path | None = None
+) -> Environment:
     """The environment that ``--env`` names; ``workspace`` is asked for those that it keeps.
 
-    What its making had to say is in its notes.
+    Paths begin in ``folder``, which is usually here. What its making had to say is in its notes.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        environment = _environment_of(text, workspace)
+        environment = _environment_of(text, workspace, folder or Path.cwd())
     environment.notes += [str(each.message) for each in caught if _is_new(each, environment)]
     return environment
 
@@ -211,12 +230,12 @@ def _is_new(warning: warnings.WarningMessage, environment: Environment) -> bool:
     return str(warning.message) not in environment.notes
 
 
-def _environment_of(text: str, workspace: Callable[[], Workspace]) -> Environment:
+def _environment_of(text: str, workspace: Callable[[], Workspace], here: Path) -> Environment:
     if not text.strip():
         raise UserErrorException("--env names no environment.", "For example: requirements.txt")
     if text.startswith(IMAGE):
         return _of_image(text.removeprefix(IMAGE))
-    path = Path(text).expanduser()
+    path = here / Path(text).expanduser()
     if path.is_file():
         return _of_file(path, text)
     if path.is_dir() and (os.sep in text or _is_environment_folder(path)):
@@ -225,7 +244,7 @@ def _environment_of(text: str, workspace: Callable[[], Workspace]) -> Environmen
         raise _nothing_there(text)
     if path.suffix.lower() in _FILES or path.name == "Dockerfile":
         raise UserErrorException(
-            f"There is no file {text} in {Path.cwd()}.",
+            f"There is no file {text} in {here}.",
             f"--env takes {_ENVIRONMENT_FILES}, the name of an environment, a Python.",
         )
     return _registered(text, workspace)

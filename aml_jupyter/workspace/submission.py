@@ -317,6 +317,7 @@ def submit_again(
     locked: bool = False,
     family: Family | None = None,
     properties: Mapping[str, str] | None = None,
+    secrets: Mapping[str, object] | None = None,
 ) -> Path:
     """Queue a run that does what the run of a stored request did; returns the new run's folder.
 
@@ -346,7 +347,7 @@ def submit_again(
         tags=request.tags if tags is None else text_values(dict(tags)),
         properties={**request.properties, RERUN_OF: request.id, **(properties or {})},
     )
-    run = _queue(folder, again, where.ask(job.priority))
+    run = _queue(folder, again, where.ask(job.priority), secrets)
     _copy_diff(folder.runs / request.id, run)
     return run
 

@@ -251,6 +251,65 @@ export interface FileDiff {
   note: string;
 }
 
+/** What a file can be submitted with, or a run be repeated with: the options of the magics. */
+export interface Form {
+  title: string;
+  kind: "script" | "notebook" | "configuration" | "rerun";
+  /** The workspace that the run will be in; null where there is none yet. */
+  place: string | null;
+  fields: FormField[];
+}
+
+/** One option. Values are texts, written as on a command line; a switch that is on has the value on. */
+export interface FormField {
+  name: string;
+  label: string;
+  help: string;
+  /** A list has any number of values. */
+  kind: "text" | "switch" | "list";
+  /** What to write, such as KEY=VALUE. */
+  wants: string;
+  /** What holds if nothing is said; may be empty. */
+  usual: string;
+  /** Values that there are; others may do as well. */
+  choices: string[];
+  /** What it begins with. */
+  values: string[];
+  group: "parameters" | "run" | "resources" | "batch" | "more";
+}
+
+/** A form as it is filled in, of a file (path) or of a run (place, run). check: say what cannot be meant. plan: say what would be done. submit: do it. */
+export interface FormSent {
+  do: "check" | "plan" | "submit";
+  /** The file, below the server's root. */
+  path?: string;
+  place?: string;
+  run?: string;
+  /** Whether it shall be a batch, however many sets of parameters there are. */
+  batch?: boolean;
+  values: Readonly<Record<string, string[]>>;
+}
+
+/** What came of a form; nothing was done if there are problems. */
+export interface FormAnswer {
+  problems: FormProblem[];
+  /** What would be done; empty if that was not asked. */
+  plan: string;
+  /** For the reader; may be empty. */
+  said: string;
+  place: string | null;
+  /** The id of the run that was made. */
+  run: string | null;
+}
+
+/** What is wrong with a form. */
+export interface FormProblem {
+  /** The name of the field; empty if it is about all. */
+  field: string;
+  message: string;
+  hint: string;
+}
+
 /** A message from the page. watch: tell of changes in a place from `since` on, of rows or of counts only. unwatch: no more. open: follow runs as a view, whose own name the page chooses. set: a part of the view's shared state. ask: a question to the view. close: the view is gone. */
 export interface LiveAsked {
   kind: "watch" | "unwatch" | "open" | "set" | "ask" | "close";
