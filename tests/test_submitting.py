@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AML_HOME", str(home))
         patch.setenv("AML_RUNNER_IDLE_SECONDS", "20")
-        Workspace.from_config(root / "project")
+        Workspace.from_config(root)
         with running_server(folder / "server", root) as started:
             yield started
     stop_runner(home)
@@ -107,7 +107,7 @@ def test_what_cannot_be_meant_is_said_at_its_field_and_nothing_runs(
     server: Server, project: Path
 ) -> None:
     script(project, "print(1)")
-    before = len(list((project / ".aml" / "runs").glob("*")))
+    before = len(list((server.root / ".aml" / "runs").glob("*")))
     for do in ("check", "submit"):
         values = {"cpus": ["many"], "tag": ["no sign"], "gpus": ["1"]}
         problems = send(server, do, values, path="project/train.py")["problems"]
@@ -121,7 +121,7 @@ def test_what_cannot_be_meant_is_said_at_its_field_and_nothing_runs(
         problems = send(server, "plan", values, path="project/train.py")["problems"]
         assert [each["field"] for each in problems] == [field], problems
         assert problems[0]["message"]
-    assert len(list((project / ".aml" / "runs").glob("*"))) == before
+    assert len(list((server.root / ".aml" / "runs").glob("*"))) == before
 
 
 def test_a_script_is_planned_and_then_submitted_as_it_was_filled_in(

@@ -30,4 +30,6 @@ class AmlServer(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Add the routes of every module that has some."""
-        self.handlers.extend([*hello.ROUTES, *comparing.ROUTES, *sources.ROUTES, *submitting.ROUTES])
+        self.handlers.extend(
+            [*hello.ROUTES, *comparing.ROUTES, *sources.ROUTES, *submitting.ROUTES]
+        )

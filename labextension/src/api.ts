@@ -102,6 +102,8 @@ export interface RunDetail {
   row: RunRow;
   /** Its folder below the server's root; null outside of it. */
   folder: string | null;
+  /** Its folder on the server's disk. */
+  where?: string;
   cell: CellPlace | null;
   /** The script or notebook below the server's root. */
   script: string | null;

@@ -1,13 +1,13 @@
 import { Dialog, showDialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import type { ReadonlyJSONObject, ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { Widget } from '@lumino/widgets';
 
 import type { RunList, RunRow } from '../api';
 import { element } from '../dom';
-import { ago } from './times';
 import { lookOf } from '../states';
 import type { IRunService } from '../tokens';
+import { ago } from './times';
 
 const OFFERED = 50;
 
@@ -18,19 +18,22 @@ export interface Asked {
 }
 
 /** What commands about one run take. */
-export const ONE_RUN: ReadonlyPartialJSONObject = {
+export const ONE_RUN: ReadonlyJSONObject = {
   type: 'object',
   properties: {
-    place: { type: 'string', description: 'The key of the workspace; that which is looked at if left out.' },
+    place: {
+      type: 'string',
+      description: 'The key of the workspace; that which is looked at if left out.'
+    },
     run: { type: 'string', description: 'The id of the run; it is asked for if left out.' }
   }
 };
 
 /** What commands about several runs take. */
-export const RUNS: ReadonlyPartialJSONObject = {
+export const RUNS: ReadonlyJSONObject = {
   type: 'object',
   properties: {
-    ...(ONE_RUN.properties as ReadonlyPartialJSONObject),
+    ...(ONE_RUN.properties as ReadonlyJSONObject),
     runs: { type: 'array', items: { type: 'string' }, description: 'The ids of several runs.' }
   }
 };

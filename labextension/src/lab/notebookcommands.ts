@@ -169,13 +169,9 @@ function addOpenFolder(
         await app.commands.execute('filebrowser:activate');
         return;
       }
-      Clipboard.copyToSystem(detail.where);
-      tell(
-        trans.__(
-          'The file browser does not show this folder. Its path was copied: %1',
-          detail.where
-        )
-      );
+      const where = detail.where ?? detail.folder ?? '';
+      Clipboard.copyToSystem(where);
+      tell(trans.__('The file browser does not show this folder. Its path was copied: %1', where));
     }
   };
   addDeed(app, Commands.openFolder, deed, server, trans);

@@ -37,8 +37,8 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
     const follower = new Follower(
       service,
       'counts',
-      { counts: counts => item.show(counts) },
-      () => item.show(null)
+      { counts: counts => item.tell(counts) },
+      () => item.tell(null)
     );
     const heed = (): void => {
       follower.wanted = choices.now.statusBar;
@@ -66,7 +66,7 @@ class RunCount extends Widget {
     this.node.append(this.button);
   }
 
-  show(counts: Counts | null): void {
+  tell(counts: Counts | null): void {
     const { trans } = this;
     const { running = 0, waiting = 0 } = counts ?? {};
     const parts = [
