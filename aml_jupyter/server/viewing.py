@@ -25,6 +25,9 @@ MOST_RUNS = 20
 """Runs that one view compares."""
 
 _THREADS = 6
+# Numbers that are taken in before a page is told anything, and seconds of a look that are for more.
+_AT_FIRST = 100_000
+_READING = 0.25
 _MOST_WAITING = 1000
 _MOST_CHARTS = 500
 _PAGES_OWN = frozenset({"shown", "beat", "hosted"})
@@ -134,7 +137,9 @@ class ServerView:
             for name, value in state.items():
                 if name in FROM_BROWSER:
                     self._screen.put(name, _sound(name, value))
-            session = ViewSession(found, self._screen, self._charts, self._wake)
+            session = ViewSession(
+                found, self._screen, self._charts, self._wake, _AT_FIRST, _READING
+            )
         except (AmlError, OSError) as error:
             self._fail(error)
             return
@@ -201,6 +206,8 @@ class ServerView:
             return
         try:
             self._pause = session.refresh()
+            if self._screen.looking and not session.has_read_all:
+                self._looking.do(self._look)  # at once, but others first
         except OSError:  # a network disk that does not answer now may do so later
             self._pause = HIDDEN_PAUSE
         except Exception as error:

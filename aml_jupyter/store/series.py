@@ -11,7 +11,7 @@ import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +20,7 @@ import numpy as np
 
 from ..job import metrics
 from ..job.metrics import LONGEST_GAP, SIZE
+from .ahead import Ahead, look_ahead
 from .buckets import (
     END,
     FIELDS,
@@ -27,6 +28,7 @@ from .buckets import (
     MOST,
     NONE,
     START,
+    VALUE,
     Flags,
     Floats,
     Ints,
@@ -62,6 +64,9 @@ _LITTLE = 1 << 24
 _VERY_MUCH = 1 << 29
 _MOST_ZOOMS = 16
 _TOGETHER = 128
+# Bytes that take so long to be taken in that something is shown of them before.
+_LONG = 1 << 24
+_NO_POINTS = np.empty((0, 3))
 
 
 class MetricFeed:
@@ -95,6 +100,15 @@ class MetricFeed:
             left -= writer.take_others(left, self._others)
         self._progress = 1.0 if left > 0 else self._share_taken()
         return left < records
+
+    def look_ahead(self) -> None:
+        """Show of what is long and has not been taken in a few points from all over it.
+
+        They stand for it in :meth:`Line.points` until it has been taken in, so that a line is seen
+        over its whole range from the first moment.
+        """
+        for stem in metrics.writers(self._folder):
+            self._writer(stem).look_ahead()
 
     @property
     def progress(self) -> float:
@@ -170,6 +184,8 @@ class _Table:
         self.last_time = np.zeros(1)
         self.newest = np.zeros((1, FIELDS))
         """The bucket of each line that has room for more points, once there are any in it."""
+        self.taken = SIZE
+        """The byte of the file up to which records were taken in."""
 
     def add_ids(self, slots: list[int]) -> None:
         """The next ids are those of these slots."""
@@ -215,6 +231,7 @@ class Line:
         self._closed = NONE
         self._size = 0
         self._zooms: dict[_Key, _Zoom] = {}
+        self._ahead: Ahead | None = None
 
     @property
     def count(self) -> int:
@@ -257,17 +274,29 @@ class Line:
         """
         kind = 1 if axis == "time" else 0
         with self._roll.lock, np.errstate(all="ignore"):
-            rows = self._rows()
+            rows, ahead = self._rows(), self._points_ahead()
             whole = low is None and high is None
             if low is None or low == -math.inf:
-                low = float(rows[:, LEAST + kind].min())
+                low = float(min(rows[:, LEAST + kind].min(), ahead[:, kind].min(initial=math.inf)))
             if high is None or high == math.inf:
-                high = float(rows[:, MOST + kind].max())
-            if not whole and self._width > 1:
+                high = float(max(rows[:, MOST + kind].max(), ahead[:, kind].max(initial=-math.inf)))
+            if not whole and self._width > 1 and not len(ahead):
                 return self._near((kind, columns, low, high, log_from), rows)
             view = Columns(low, high, columns, log_from)
             view.add_buckets(rows[view.touches(rows, kind)], kind)
-            return view.points()
+            if not len(ahead):
+                return view.points()
+            view.add(ahead[:, kind], ahead[:, VALUE])
+            return replace(view.points(), exact=False)
+
+    def _points_ahead(self) -> Floats:
+        """What stands for the part of the file that has not been taken in."""
+        if self._ahead is None:
+            return _NO_POINTS
+        ahead = self._ahead.beyond(self._table.taken)
+        if not len(ahead):
+            self._ahead = None
+        return ahead
 
     @property
     def _is_crowded(self) -> bool:
@@ -418,7 +447,6 @@ class _Writer:
         self._slots: dict[str, int] = {}
         self._known_ids = 0
         self._names_at = 0
-        self._records_at = SIZE
         self._others_at = 0
 
     def taken(self) -> tuple[int, int]:
@@ -428,7 +456,7 @@ class _Writer:
             there += os.stat(f"{self._stem}.jsonl").st_size
         except FileNotFoundError:
             pass
-        return self._records_at - SIZE + self._others_at, there
+        return self._table.taken - SIZE + self._others_at, there
 
     def take_others(self, limit: float, others: Entries) -> float:
         """Take in new lines of text; what it cost, as a number of records."""
@@ -449,7 +477,7 @@ class _Writer:
             with metrics.open_to_read(f"{self._stem}.bin") as file:
                 while taken < limit:
                     now = time()
-                    words = read_piece(file, self._records_at, size)
+                    words = read_piece(file, self._table.taken, size)
                     count = self._named(words[: settled(words, now, final)], now, final)
                     if count:
                         self._take(words[:count])
@@ -461,6 +489,23 @@ class _Writer:
         except FileNotFoundError:
             pass
         return taken
+
+    def look_ahead(self) -> None:
+        """Let lines show a few points of what has not been taken in, if that is long."""
+        if self._table.taken == SIZE:
+            self.take_records(_FIRST_PIECE, final=False)
+        try:
+            end = metrics.written(self._stem)
+            if end - self._table.taken < _LONG:
+                return
+            with metrics.open_to_read(f"{self._stem}.bin") as file:
+                table = self._table
+                found = look_ahead(file, table.taken, end, table.slot_of, table.counts)
+        except FileNotFoundError:
+            return
+        with self._roll.lock:
+            for slot, line in self._lines.items():
+                line._ahead = found.get(slot)
 
     def _named(self, words: Words, now: float, final: bool) -> int:
         """How many of these records, from the first on, have a name or never will."""
@@ -492,12 +537,12 @@ class _Writer:
 
     def _take(self, words: Words) -> None:
         """Make buckets of these records."""
-        offset = self._records_at
-        self._records_at += len(words) * SIZE
+        offset = self._table.taken
         found = batch(words, self._table.slot_of)
-        if found is None:
-            return
         with self._roll.lock, np.errstate(all="ignore"):
+            self._table.taken += len(words) * SIZE
+            if found is None:
+                return
             self._begin_lines(found)
             table, slots = self._table, found.slots
             counts, widths = table.counts[slots], table.widths[slots]

@@ -135,16 +135,25 @@ class ViewSession:
     """A run, or several compared, followed for one view until they have ended.
 
     ``wake`` is called, on any thread, when there is something new to look at before it is time.
+    The first look takes in ``at_first`` numbers of each run, later ones go on for ``reading``
+    seconds while there is more.
     """
 
     def __init__(
-        self, runs: Sequence[Run], screen: Screen, charts: Charts, wake: Callable[[], None]
+        self,
+        runs: Sequence[Run],
+        screen: Screen,
+        charts: Charts,
+        wake: Callable[[], None],
+        at_first: int = 2_000_000,
+        reading: float = 0.0,
     ) -> None:
         self.lock = threading.RLock()
         """Held while anything is looked at or changed; by hosts as well."""
         self._screen = screen
         self._charts = charts
         self._wake = wake
+        self._at_first, self._reading = at_first, reading
         self._ready = False
         self._news = True
         self._backs: list[list[Run]] = []
@@ -187,14 +196,18 @@ class ViewSession:
                 return None
             return INTERVAL if looking else HIDDEN_PAUSE
 
+    @property
+    def has_read_all(self) -> bool:
+        """Whether the last look has taken in all numbers that there were."""
+        return all(watch.metrics.progress >= 1 for watch in self.everyone())
+
     def _is_complete(self, looking: bool) -> bool:
         if not all(watch.finished for watch in self._watches):
             return False
         if not looking:
             return True
-        read = all(watch.metrics.progress >= 1 for watch in self.everyone())
         drawn = not self._charts.is_behind
-        return read and drawn and self._log.caught_up and not self._news
+        return self.has_read_all and drawn and self._log.caught_up and not self._news
 
     def read_to_end(self) -> None:
         """Take in what came while nobody looked; within bounds."""
@@ -223,7 +236,7 @@ class ViewSession:
         self._screen.set("backs", [back[0].id for back in self._backs])
         for watch in self._watches:
             watch.look()
-            watch.read_metrics()
+            watch.begin_metrics(self._at_first)
         self._look()
         self._screen.set("tabs", self._tabs())
         self._log.look()
@@ -251,11 +264,18 @@ class ViewSession:
         self._news = self._log.look()
         self._look()
         self._find_children()
-        for watch in self.everyone():
-            self._news |= watch.read_metrics()
+        self._read_metrics()
         self._send_log()
         self._draw()
         self._send_tab()
+
+    def _read_metrics(self) -> None:
+        give_up = time.monotonic() + self._reading
+        while more := [watch for watch in self.everyone() if watch.read_metrics()]:
+            self._news = True
+            behind = any(watch.metrics.progress < 1 for watch in more)
+            if not behind or time.monotonic() > give_up:
+                return
 
     def _look(self) -> None:
         last = self._log.last_lines()

@@ -165,6 +165,11 @@ class Watch:
         names, found = self._stage_names, _stages(self._facts, self._created)
         return tuple(replace(stage, state=names.get(stage.state, stage.state)) for stage in found)
 
+    def begin_metrics(self, records: int) -> None:
+        """Take in about so many numbers; of what is long beyond them a few are shown from all over."""
+        self.metrics.poll(final=self.finished, records=records)
+        self.metrics.look_ahead()
+
     def read_metrics(self) -> bool:
         """Take in numbers that are new, a bounded part of them; whether there were any."""
         return self.metrics.poll(final=self.finished)
