@@ -539,6 +539,45 @@ def test_what_is_kept_of_a_million_points_is_little(tmp_path: Path) -> None:
     assert feed.lines("x")[0].count == 1_000_000
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_look_ahead_shows_a_long_file_from_end_to_end_until_it_was_read(
+    tmp_path: Path, counted: bool
+) -> None:
+    number = 600_000
+    steps = NO_STEP if counted else np.repeat(np.arange(number // 3) * 10, 3)
+    write_file(tmp_path, np.repeat(np.arange(number // 3), 3), np.tile([1, 2, 3], number // 3),
+               steps, "abc")  # fmt: skip
+    feed = MetricFeed(tmp_path)
+    feed.poll(records=1000)
+    taken = feed.lines("a")[0].count
+    assert taken < number / 30
+    feed.look_ahead()
+    for name in "abc":
+        (line,) = feed.lines(name)
+        points = line.points("step", 300)
+        assert abs(line.count - taken) <= 1
+        assert points.x[-1] > points.x[0] + 0.99 * (number / 3) * (1 if counted else 10)
+        # Where steps were counted, what was not read is placed by estimate.
+        assert np.abs(points.x - points.y * (1 if counted else 10)).max() <= (1 if counted else 0)
+        assert np.diff(points.x).max() < points.x[-1] / 100
+        assert not points.exact
+        near = line.points("step", 50, points.x[-1] / 2, points.x[-1])
+        assert len(near.x) > 50
+        assert near.x[0] >= points.x[-1] / 2
+    feed.poll(final=True)
+    assert np.array_equal(
+        feed.lines("b")[0].points("step", 300).y, line_of(tmp_path, "b").points("step", 300).y
+    )
+
+
+def test_a_look_ahead_changes_nothing_of_a_short_file(tmp_path: Path) -> None:
+    write_file(tmp_path, np.arange(1000.0))
+    feed = MetricFeed(tmp_path)
+    feed.look_ahead()
+    feed.poll(final=True)
+    assert feed.lines("x")[0].points("step", 1000).exact
+
+
 def test_thousands_of_names_have_less_room_each_and_lose_no_spike(tmp_path: Path) -> None:
     names, each = 3000, 400
     y = np.zeros(names * each)

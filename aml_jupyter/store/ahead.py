@@ -16,6 +16,7 @@ from .records import Slots, Words, batch, read_piece
 _MOST_WINDOWS = 1024
 _RECORDS = 1 << 18
 """Records that are read at most."""
+_FEWEST = 64
 _OF_EACH = 4
 """Points of each metric in one window, where they are logged by turns."""
 
@@ -42,7 +43,10 @@ def look_ahead(
 
     ``counts`` has, by slot, how many points came before ``start``.
     """
-    size = min(max(_OF_EACH * len(slot_of), 64), _RECORDS // 64)
+    # Of metrics that are logged by turns there is the same number in each window.
+    metrics_known = max(len(slot_of) - 2, 1)
+    size = metrics_known * max(_OF_EACH, _FEWEST // metrics_known)
+    size = min(size, _RECORDS // _FEWEST)
     records = (end - start) // SIZE
     number = min(_MOST_WINDOWS, _RECORDS // size, records // size)
     if number < 2:

@@ -166,7 +166,7 @@ class Watch:
         return tuple(replace(stage, state=names.get(stage.state, stage.state)) for stage in found)
 
     def begin_metrics(self, records: int) -> None:
-        """Take in about so many numbers; of what is long beyond them a few are shown from all over."""
+        """Take in about so many numbers; of what is long beyond them show a few from all over."""
         self.metrics.poll(final=self.finished, records=records)
         self.metrics.look_ahead()
 
