@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import AmlError
-from ..job import layout
+from ..job import layout, states
 from ..spec import FAMILY_TYPE
 from ..workspace.batch_run import as_batch, gone_on_with
 from . import run_files
@@ -116,8 +116,10 @@ class Charts(Protocol):
 
 
 def first_tab(runs: Sequence[Run]) -> str:
-    """The tab that a view of these runs begins with."""
-    return "children" if runs[0].type == FAMILY_TYPE else "overview"
+    """The tab that a view of these runs begins with: of one that has failed, its error."""
+    if runs[0].type == FAMILY_TYPE:
+        return "children"
+    return "error" if len(runs) == 1 and runs[0].status == states.FAILED else "overview"
 
 
 def fit(content: Any) -> Any:
@@ -247,10 +249,13 @@ class ViewSession:
         tabs = ["overview", "log", "system", "files", "facts"]
         if len(self._runs) > 1:
             return [*tabs, "compare"]
+        failed = bool(self._heads) and self._heads[0].status == states.FAILED
         if self._watches[0].notebooks:
             # Its notebooks have what a job leaves; of its own it has the log of a build at most.
             log = ["log"] if self._logs else []
-            return ["children", "overview", *log, "files", "facts"]
+            error = ["error"] if failed else []
+            return ["children", "overview", *error, *log, "files", "facts"]
+        tabs = ["error", *tabs] if failed else tabs
         return [*tabs, "children"] if self._children else tabs
 
     def everyone(self) -> list[Watch]:
@@ -288,6 +293,8 @@ class ViewSession:
         if changed:
             self._news = True
             self._screen.set("runs", [fit(head.to_wire()) for head in heads])
+            # One that fails has one tab more.
+            self._screen.set("tabs", self._tabs())
 
     def _find_children(self) -> None:
         """Follow the youngest children as well; new ones are looked for now and then."""

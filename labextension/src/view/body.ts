@@ -3,6 +3,7 @@ import { hasEnded } from '../states';
 import { CompareView } from './compare_view';
 import { every, setShown } from './controls';
 import { FactsView } from './facts_view';
+import { FailureView } from './failure_view';
 import { FilesView } from './files_view';
 import { LogView } from './log_view';
 import type { Notices } from './notices';
@@ -15,6 +16,9 @@ import { openTab } from './tabs';
 const REFRESH = 5000;
 const WITH_LOG: ReadonlySet<string> = new Set(['overview', 'log']);
 
+/** Parts of tabs that only some pages have. */
+export type MoreParts = Readonly<Record<string, (signal: AbortSignal) => Part>>;
+
 /** What is below the tabs; a tab's part is made when it is opened first. */
 export class Body {
   readonly node = element('div', { class: 'aml-v-body aml-v-part' });
@@ -25,7 +29,8 @@ export class Body {
   constructor(
     private readonly session: Session,
     private readonly notices: Notices,
-    private readonly signal: AbortSignal
+    private readonly signal: AbortSignal,
+    private readonly more: MoreParts = {}
   ) {
     this.log = new LogView(session, notices, signal);
     this.node.append(this.log.node);
@@ -68,6 +73,8 @@ export class Body {
   private make(tab: string): Part | undefined {
     const { session, notices, signal } = this;
     switch (tab) {
+      case 'error':
+        return new FailureView(session, notices, signal);
       case 'system':
         return new SystemView(session, signal);
       case 'files':
@@ -79,7 +86,7 @@ export class Body {
       case 'compare':
         return new CompareView(session, signal);
       default:
-        return undefined;
+        return this.more[tab]?.(signal);
     }
   }
 

@@ -1,13 +1,7 @@
-import { Body } from './body';
-import { ChartBar } from './chart_bar';
 import { attachChartTools } from './chart_tools';
-import { look } from './controls';
-import { Head } from './head';
 import type { AnyModel } from './model';
-import { Notices } from './notices';
-import { guardKeys, watchPresence, whenInside } from './presence';
+import { drawPanel } from './panel';
 import { Session } from './session';
-import { openTab, Tabs } from './tabs';
 
 interface Made {
   readonly model: AnyModel;
@@ -40,39 +34,13 @@ export default function liveView(): {
 /** Draw a view of a session into `el`; the answer takes everything away again. */
 function draw(session: Session, el: HTMLElement, given: AbortSignal | undefined): () => void {
   const ending = new AbortController();
-  const { signal } = ending;
   const end = (): void => ending.abort();
   given?.addEventListener('abort', end);
-  const notices = new Notices(signal);
-  session.onTold('said', ({ said, bad }) => notices.say(said ?? '', bad), signal);
-  const head = new Head(session, notices, signal);
-  const body = new Body(session, notices, signal);
-  const tabs = new Tabs(session, body.node, signal);
-  const bar = new ChartBar(session, signal);
-  notices.node.classList.add('aml-v-part');
-  el.classList.add('aml-v-panel');
-  el.replaceChildren(...[head, notices, tabs, bar].map(part => part.node), bar.more, body.node);
-  body.update();
-  guardKeys(el, signal);
-  const attached = (box: HTMLElement): void => {
-    // All of it: whoever reads the charts or the log has the head scrolled away.
-    watchPresence(box, session, signal);
-    attach(box, session, signal);
-  };
-  whenInside(head.node, '.aml-view', attached, signal);
+  drawPanel(session, el, ending.signal, {
+    attached: (box, signal) => {
+      const detach = attachChartTools(box, session.model);
+      signal.addEventListener('abort', detach);
+    }
+  });
   return end;
-}
-
-/** Let the charts, which stand beside the panel, follow its tabs. */
-function attach(box: HTMLElement, session: Session, signal: AbortSignal): void {
-  const update = (): void => {
-    box.dataset.tab = openTab(session);
-    box.dataset.tone = look(session.run?.status ?? '').tone;
-  };
-  for (const name of ['tab', 'tabs', 'runs'] as const) {
-    session.onChange(name, update, signal);
-  }
-  update();
-  const detach = attachChartTools(box, session.model);
-  signal.addEventListener('abort', detach);
 }

@@ -7,4 +7,6 @@ export interface AnyModel {
   on(name: string, callback: (...values: never[]) => void): void;
   off(name: string, callback: (...values: never[]) => void): void;
   readonly widget_manager?: unknown;
+  /** Not of anywidget: the address of a file of the run, where a server gives files one. */
+  fileUrl?(path: string, download: boolean): string;
 }

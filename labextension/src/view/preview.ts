@@ -18,6 +18,8 @@ const PICTURES: Readonly<Record<string, string>> = {
   ...{ webp: 'image/webp', bmp: 'image/bmp', svg: 'image/svg+xml' }
 };
 
+const PAGES: ReadonlySet<string> = new Set(['html', 'htm']);
+
 /** What a file of the run looks like; nothing that is in it becomes markup. */
 export async function previewOf(
   session: Session,
@@ -27,6 +29,13 @@ export async function previewOf(
 ): Promise<HTMLElement> {
   const ending = /\.(\w+)$/.exec(path)?.[1]?.toLowerCase() ?? '';
   const picture = PICTURES[ending];
+  const address = session.fileUrl(path);
+  if (address !== undefined && picture !== undefined) {
+    return imageOf(address, path);
+  }
+  if (address !== undefined && PAGES.has(ending)) {
+    return frameOf(address, path);
+  }
   if (picture !== undefined) {
     return size > MOST_WHOLE
       ? note(trans.__('The picture has %1, too much for a preview.', bytes(size)))
@@ -56,9 +65,26 @@ async function pictureOf(
   const { parts } = await fetchFile(session, path, MOST_WHOLE, signal);
   const url = URL.createObjectURL(new Blob(parts, { type }));
   signal.addEventListener('abort', () => URL.revokeObjectURL(url));
-  const image = element('img', { class: 'aml-v-image', src: url, alt: path });
+  return imageOf(url, path);
+}
+
+function imageOf(address: string, path: string): HTMLElement {
+  const image = element('img', { class: 'aml-v-image', src: address, alt: path });
   image.addEventListener('error', () => image.replaceWith(note(trans.__('This picture cannot be shown.'))));
   return image;
+}
+
+/** A page of the run: in a frame that may do nothing, whatever the page wants. */
+function frameOf(address: string, path: string): HTMLElement {
+  return element(
+    'div',
+    {},
+    note(trans.__('Scripts of a page are not run here. Download it to see all of it.')),
+    element('iframe', {
+      ...{ class: 'aml-v-frame', src: address, title: path, sandbox: '' },
+      ...{ referrerpolicy: 'no-referrer' }
+    })
+  );
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

@@ -18,7 +18,9 @@ type Listener<Value> = (value: Value) => void;
 
 const SHARED: readonly Shared[] = ['runs', 'tabs', 'tab', 'options', 'charts', 'backs'];
 // The answers that a view that comes later, or a tab that is opened again, begins with.
-const KEPT: ReadonlySet<string> = new Set(['files', 'facts', 'children', 'compare', 'system']);
+const KEPT: ReadonlySet<string> = new Set([
+  ...['failure', 'files', 'facts', 'children', 'compare', 'system']
+]);
 const READY_EVERY = 1000;
 const HIDDEN_AFTER = 3000;
 const BEAT = 20_000;
@@ -123,6 +125,11 @@ export class Session {
   /** Hear that all is asked for anew, as after a kernel or a connection was lost. */
   onReady(listener: () => void, signal: AbortSignal): void {
     this.listen('ready', listener, signal);
+  }
+
+  /** The address of a file of the run that leads, where files have one. */
+  fileUrl(path: string, download = false): string | undefined {
+    return this.model.fileUrl?.(path, download);
   }
 
   /** A part of a file of the run that leads, or of another; fails with the kernel's words. */
