@@ -83,7 +83,7 @@ def _schema(name: str) -> dict[str, Any]:
     """The schema, with the definitions of the view's state that the messages use."""
     schema: dict[str, Any] = json.loads((WIRE / f"{name}.schema.json").read_text())
     state = json.loads((WIRE / "run-view.schema.json").read_text())
-    return {**schema, "$defs": state["$defs"]}
+    return {**schema, "$defs": {**state["$defs"], **schema.get("$defs", {})}}
 
 
 @pytest.fixture
@@ -140,6 +140,18 @@ def test_nothing_is_sent_while_nothing_happens(run: Run, page: Page) -> None:
     for _ in range(5):
         page.view.refresh()
     assert page.channel.sent == []
+
+
+def test_a_run_that_fails_gets_a_tab_that_says_why(run: Run, page: Page) -> None:
+    assert "error" not in page.panel.tabs
+    run.fail("it is too late")
+    page.until(lambda: page.panel.tabs[0] == "error")
+    assert page.panel.tab == "overview"
+    page.ask("failure")
+    assert page.told("failure")[0]["message"] == "it is too late"
+    again = LiveView([run])
+    assert Page(again).panel.tab == "error"
+    again.widget.close()
 
 
 def test_until_a_browser_is_ready_the_state_has_the_log_and_then_only_pieces_travel(

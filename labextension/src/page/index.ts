@@ -5,6 +5,7 @@ import {
 } from '@jupyterlab/application';
 import { WidgetTracker } from '@jupyterlab/apputils';
 import { PageConfig } from '@jupyterlab/coreutils';
+import { INotebookTracker, type Notebook } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { Commands, IRunService } from '../tokens';
@@ -18,11 +19,12 @@ const runPage: JupyterFrontEndPlugin<void> = {
   description: 'Shows a run in the main area: charts, log, files, code, facts, and why it failed.',
   autoStart: true,
   requires: [IRunService],
-  optional: [ILayoutRestorer, ITranslator],
+  optional: [ILayoutRestorer, INotebookTracker, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     service: IRunService,
     restorer: ILayoutRestorer | null,
+    notebooks: INotebookTracker | null,
     translator: ITranslator | null
   ) => {
     // A page of Notebook 7 is one document, and has no room for another.
@@ -44,7 +46,7 @@ const runPage: JupyterFrontEndPlugin<void> = {
       args: page => ({ ...page.content.args }),
       name: page => page.id
     });
-    listenForCells(app, service);
+    listenForCells(app, service, notebooks);
   }
 };
 
@@ -109,16 +111,52 @@ class Pages {
   }
 }
 
+interface CellAsked {
+  readonly place?: string;
+  readonly run: string;
+  /** The line in the cell, from 1. */
+  readonly line: number;
+  /** The cell of a notebook that was executed as a whole, from 1; else 0. */
+  readonly number: number;
+}
+
 /** Lead to the cell that a run was made from, when the view of a failed run asks for it. */
-function listenForCells(app: JupyterFrontEnd, service: IRunService): void {
+function listenForCells(
+  app: JupyterFrontEnd,
+  service: IRunService,
+  notebooks: INotebookTracker | null
+): void {
   window.addEventListener(REVEAL_CELL_EVENT, event => {
-    const detail = (event as CustomEvent<{ place?: string; run: string; line: number }>).detail;
-    const place = detail.place ?? service.place?.key;
-    if (place !== undefined && app.commands.hasCommand(Commands.revealCell)) {
-      event.preventDefault();
-      void app.commands.execute(Commands.revealCell, { ...detail, place });
+    const asked = (event as CustomEvent<CellAsked>).detail;
+    const place = asked.place ?? service.place?.key;
+    if (place === undefined || !app.commands.hasCommand(Commands.revealCell)) {
+      return;
     }
+    event.preventDefault();
+    void app.commands
+      .execute(Commands.revealCell, { place, run: asked.run })
+      .then(() => notebooks?.currentWidget && putCursor(notebooks.currentWidget.content, asked));
   });
+}
+
+/** Put the cursor where the error came from. */
+async function putCursor(notebook: Notebook, { line, number }: CellAsked): Promise<void> {
+  if (number > 0) {
+    const isExecuted = ({ model }: Notebook['widgets'][number]): boolean =>
+      model.type === 'code' && model.sharedModel.getSource().trim() !== '';
+    const cell = notebook.widgets.filter(isExecuted)[number - 1];
+    if (cell === undefined) {
+      return;
+    }
+    notebook.activeCellIndex = notebook.widgets.indexOf(cell);
+    await notebook.scrollToItem(notebook.activeCellIndex, 'smart');
+  }
+  const editor = notebook.activeCell?.editor;
+  if (editor && line <= editor.lineCount) {
+    notebook.mode = 'edit';
+    editor.setCursorPosition({ line: line - 1, column: 0 });
+    editor.focus();
+  }
 }
 
 export const pagePlugins: JupyterFrontEndPlugin<unknown>[] = [runPage];

@@ -6,6 +6,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Problem } from '../api';
 import { element } from '../dom';
+import { PlotGrid, plotsOf } from '../plot';
 import { lookOf } from '../states';
 import type { IRunService, RunArguments } from '../tokens';
 import { button, setShown, setText } from '../view/controls';
@@ -17,6 +18,7 @@ import { waiting } from '../view/words';
 import { CodeView } from './code_view';
 import { stateIcon } from './icons';
 import { ServerModel, type PageHost } from './model';
+import { Pictures } from './pictures';
 
 /** What is remembered of a page, so that it is there again after a reload. */
 export interface PageArguments extends RunArguments {
@@ -128,7 +130,10 @@ export class RunContent extends Widget {
     const { place, run } = this.given;
     const panel = element('div', {});
     this.box.append(panel);
+    const charts = new PlotGrid(plotsOf(session), signal);
+    this.box.append(charts.node, new Pictures(session, signal).node);
     drawPanel(session, panel, signal, {
+      controls: [charts.together],
       parts: { code: ending => new CodeView(session, this.service, place, run, ending) }
     });
     session.onChange('runs', () => this.onRuns(session), signal);
