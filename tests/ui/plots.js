@@ -1,6 +1,6 @@
 // A page of charts without Jupyter: the grid as it is, and a source that knows functions, answers a
 // little later as a server does, and remembers what it was asked.
-import { PlotGrid } from '/lib/plot/index';
+import { ParallelPlot, PlotGrid, ScatterPlot } from '/lib/plot/index';
 
 const COLOURS = ['#1a7ec2', '#d55e00', '#009e73', '#c4659f'];
 const DELAY = 20;
@@ -161,5 +161,42 @@ window.showCharts = (charts, options) => {
   window.source = new Functions(charts, options);
   window.grid = new PlotGrid(window.source, window.ending.signal);
   document.body.replaceChildren(window.grid.together, window.grid.node);
+};
+
+/** Many runs: two parameters that are numbers, one that is words, and so many metrics. */
+window.runsOf = (count, metrics) => {
+  const runs = Array.from({ length: count }, (_, run) => run);
+  const at = (run, nth) => (Math.sin(run * 12.9898 + nth * 78.233) * 43758.5453) % 1;
+  const columns = [
+    { name: 'learning_rate', kind: 'parameter', values: runs.map(run => 10 ** (-1 - (run % 50) / 10)) },
+    { name: 'layers', kind: 'parameter', values: runs.map(run => 1 + (run % 7)) },
+    { name: 'optimizer', kind: 'parameter', values: runs.map(run => ['sgd', 'adam', 'lion'][run % 3]) }
+  ];
+  for (let nth = 0; nth < metrics; nth++) {
+    const value = run => (run % 17 === 3 ? null : nth + at(run, nth) / 2 + (run % 7) / 4);
+    columns.push({ name: `metric/${nth}`, kind: 'metric', values: runs.map(value) });
+  }
+  return {
+    columns,
+    labels: runs.map(run => `run ${run}`),
+    ids: runs.map(run => `id${run}`),
+    colours: runs.map(run => COLOURS[run % COLOURS.length])
+  };
+};
+
+/** Put a plot of many runs into the page, and note what becomes of them. */
+window.showRuns = (kind, table) => {
+  window.ending?.abort();
+  window.ending = new AbortController();
+  window.heard = { pointed: null, chosen: null, opened: null, choice: null };
+  const listener = {
+    pointed: id => (window.heard.pointed = id),
+    chosen: ids => (window.heard.chosen = ids),
+    opened: id => (window.heard.opened = id)
+  };
+  const Kind = { parallel: ParallelPlot, scatter: ScatterPlot }[kind];
+  window.runs = new Kind(listener, choice => (window.heard.choice = choice), window.ending.signal);
+  document.body.replaceChildren(window.runs.node);
+  window.runs.show(table);
 };
 window.isReady = true;

@@ -149,3 +149,82 @@ def test_names_that_look_like_markup_are_shown_as_text(opened: Page) -> None:
     expect(chart.locator(".aml-chart-tip")).to_contain_text(HOSTILE)
     assert opened.locator("img").count() == 0
     assert opened.evaluate("window.harmed") is None
+
+
+def heads(page: Page) -> list[str]:
+    """The names of the axes from left to right."""
+    found: list[str] = page.locator(".aml-Parallel-head").evaluate_all(
+        "nodes => nodes.map(node => node.title)"
+    )
+    return found
+
+
+def foot(page: Page, name: str) -> float:
+    """How far across the page an axis stands."""
+    box = page.locator(f".aml-Parallel-head[title='{name}']").bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2
+
+
+def test_parallel_axes_are_chosen_moved_and_brushed(opened: Page) -> None:
+    opened.mouse.move(2, 2)
+    opened.evaluate("showRuns('parallel', runsOf(200, 50))")
+    assert heads(opened)[:4] == ["learning_rate", "layers", "optimizer", "metric/0"]
+    expect(opened.get_by_text("200 of 200 runs")).to_be_visible()
+    # Of one to seven layers, those with five and more.
+    area = opened.locator(".aml-Parallel-area").bounding_box()
+    assert area is not None
+    left, low = foot(opened, "layers"), area["y"] + 44 + 0.42 * (area["height"] - 74)
+    opened.mouse.move(left, area["y"] + 40)
+    opened.mouse.down()
+    opened.mouse.move(left, low, steps=3)
+    opened.mouse.up()
+    expect(opened.get_by_text("84 of 200 runs")).to_be_visible()
+    chosen = opened.evaluate("heard.chosen")
+    assert {int(one.removeprefix("id")) % 7 for one in chosen} == {4, 5, 6}
+    opened.get_by_role("button", name="All runs").click()
+    assert opened.evaluate("heard.chosen") is None
+    # By keys alone: the axis goes to the left, and its lower half away.
+    opened.get_by_role("button", name="layers").press("ArrowLeft")
+    assert heads(opened)[:2] == ["layers", "learning_rate"]
+    for _ in range(10):
+        opened.get_by_role("button", name="layers").press("ArrowUp")
+    expect(opened.get_by_role("status")).not_to_have_text("200 of 200 runs")
+    opened.get_by_role("button", name="layers").press("Delete")
+    expect(opened.get_by_text("200 of 200 runs")).to_be_visible()
+    opened.get_by_text("Axes").click()
+    opened.get_by_role("searchbox").fill("metric/4")
+    opened.get_by_role("checkbox", name="metric/42").check()
+    opened.get_by_role("checkbox", name="metric/42").press("Escape")
+    assert heads(opened)[-1] == "metric/42"
+    assert opened.evaluate("heard.choice.axes.at(-1)") == "metric/42"
+
+
+def test_a_line_among_parallel_axes_says_its_run_and_opens_it(opened: Page) -> None:
+    opened.mouse.move(2, 2)
+    opened.evaluate("showRuns('parallel', runsOf(3, 2))")
+    area = opened.locator(".aml-Parallel-area").bounding_box()
+    assert area is not None
+    # Run 0 has the fewest layers: its line ends at the foot of that axis.
+    opened.mouse.move(foot(opened, "layers") + 16, area["y"] + area["height"] - 56)
+    expect(opened.locator(".aml-chart-tip")).to_contain_text("run 0")
+    assert opened.evaluate("heard.pointed") == "id0"
+    opened.mouse.down()
+    opened.mouse.up()
+    assert opened.evaluate("heard.opened") == "id0"
+
+
+def test_a_scatter_plot_says_its_runs_and_opens_them(opened: Page) -> None:
+    opened.mouse.move(2, 2)
+    opened.evaluate("showRuns('scatter', runsOf(40, 5))")
+    across = opened.get_by_role("combobox", name="Across")
+    expect(across).to_have_value("learning_rate")
+    expect(opened.get_by_role("button", name="log x")).to_have_attribute("aria-pressed", "true")
+    plot = opened.get_by_role("img", name="metric/0 over learning_rate")
+    plot.press("ArrowLeft")
+    expect(opened.locator(".aml-chart-tip")).to_contain_text("learning_rate: 0.1")
+    plot.press("Enter")
+    assert opened.evaluate("heard.opened") == "id0"
+    across.select_option("optimizer")
+    expect(opened.get_by_role("button", name="log x")).to_be_hidden()
+    assert opened.evaluate("heard.choice.x") == "optimizer"

@@ -13,6 +13,7 @@ import {
 } from '../view/chart_model';
 import { shownValue, ticksAlong, ticksUp, type Tick, type Unit } from '../view/chart_ticks';
 import { drawStretch, type Stretch } from './drawing';
+import { AXIS, drawFrame, frameOf, roomFor, type Framed } from './frame';
 import { fromAxis, GAPS, type DrawnLine, type Look, type Plotted } from './lines';
 import type { Theme } from './theme';
 
@@ -32,14 +33,13 @@ export interface Host {
 
 const TOP = 30;
 const RIGHT = 14;
-const AXIS = 24;
 const ROW = 17;
 const LETTER = 6.2;
 const SPACE = 0.05;
 const NOTHING: Range = [0, 1];
 
 /** A chart: its lines, what of them is seen, and the canvas that uPlot draws them on. */
-export class PlotFigure implements ChartModel {
+export class PlotFigure implements ChartModel, Framed {
   readonly watchers = new Set<() => void>();
   private plot: uPlot | null = null;
   /** All of it as seen from afar. */
@@ -51,7 +51,7 @@ export class PlotFigure implements ChartModel {
   private size = { width: 0, height: 0 };
   private seen: { x: Range; y: Range } | null = null;
   private made: { curves: Curve[]; gaps: Gap[] } | null = null;
-  private ticks: { x: readonly Tick[]; y: readonly Tick[] } = { x: [], y: [] };
+  ticks: { x: readonly Tick[]; y: readonly Tick[] } = { x: [], y: [] };
   private left = 40;
   private home: Range = NOTHING;
 
@@ -68,6 +68,10 @@ export class PlotFigure implements ChartModel {
 
   get isHigh(): boolean {
     return this.chosen.y !== undefined;
+  }
+
+  get theme(): Theme {
+    return this.host.theme;
   }
 
   get margin(): Margin {
@@ -218,7 +222,7 @@ export class PlotFigure implements ChartModel {
 
   /** Make its canvas. */
   mount(node: HTMLElement): void {
-    this.plot ??= new uPlot(this.options(), [[]], node);
+    this.plot ??= frameOf(this, node);
     this.host.wants(this, false);
   }
 
@@ -235,14 +239,7 @@ export class PlotFigure implements ChartModel {
       return;
     }
     this.layOut();
-    const { top, right, bottom, left } = this.margin;
-    const [width, height] = [size.width + left + right, size.height + top + bottom];
-    plot.batch(() => {
-      if (plot.width !== width || plot.height !== height) {
-        plot.setSize({ width, height });
-      }
-      plot.redraw(false, true);
-    });
+    drawFrame(plot, this, size.width, size.height);
   }
 
   private changed(now = false): void {
@@ -260,9 +257,7 @@ export class PlotFigure implements ChartModel {
       x: ticksAlong(...x, width, this.unit, this.log.x),
       y: ticksUp(...y, height, this.log.y)
     };
-    const longest = Math.max(4, ...this.ticks.y.map(tick => tick.label.length));
-    // In steps, so that the plot does not tremble while the numbers beside it change.
-    this.left = Math.ceil((longest * LETTER + 10) / 12) * 12;
+    this.left = roomFor(this.ticks.y);
   }
 
   private legendRows(): number {
@@ -362,41 +357,7 @@ export class PlotFigure implements ChartModel {
 
   // How it is drawn
 
-  private options(): uPlot.Options {
-    const font = `11px ${this.host.theme.font}`;
-    const stroke = (): string => this.host.theme.faint;
-    const grid = { stroke: () => this.host.theme.grid, width: 1 };
-    const common = { stroke, font, ticks: { show: false }, gap: 6 };
-    // uPlot's own steps end at 1e32, and it zooms no closer than 1e-16: what it knows are parts of
-    // the range, and what stands there we tell it.
-    const scale = { time: false, auto: false, range: [0, 1] as [number, number] };
-    return {
-      width: this.size.width + this.left + RIGHT,
-      height: Math.max(this.size.height, 1) + TOP + AXIS,
-      padding: [TOP, RIGHT, () => this.margin.bottom - AXIS, 0],
-      cursor: { show: false },
-      legend: { show: false },
-      scales: { x: scale, y: scale },
-      series: [{}],
-      axes: [
-        { ...common, ...this.along('x'), size: AXIS, grid: { show: false } },
-        { ...common, ...this.along('y'), size: () => this.left, grid }
-      ],
-      hooks: { draw: [plot => this.paint(plot)] }
-    };
-  }
-
-  private along(side: 'x' | 'y'): Pick<uPlot.Axis, 'splits' | 'values'> {
-    return {
-      splits: () => {
-        const [low, high] = this.range[side];
-        return this.ticks[side].map(tick => (tick.at - low) / (high - low));
-      },
-      values: () => this.ticks[side].map(tick => tick.label)
-    };
-  }
-
-  private paint({ ctx, bbox }: uPlot): void {
+  paint({ ctx, bbox }: uPlot): void {
     const field = { ctx, ...bbox, ...this.range, ratio: uPlot.pxRatio };
     for (const stretch of this.stretches(field.x)) {
       drawStretch(field, stretch, this.host.smoothing);

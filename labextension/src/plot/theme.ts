@@ -11,7 +11,7 @@ export interface Theme {
 const VARIABLES: readonly (readonly [keyof Theme, string])[] = [
   ['text', '--jp-ui-font-color1'],
   ['faint', '--jp-ui-font-color2'],
-  ['grid', '--jp-border-color3'],
+  ['grid', '--jp-border-color2'],
   ['background', '--jp-layout-color1'],
   ['accent', '--jp-brand-color1'],
   ['font', '--jp-ui-font-family']
