@@ -134,11 +134,13 @@ export interface ISectionHost {
   /** Whether anything in the section can be seen now; while it cannot, nothing is fetched. */
   readonly isShown: boolean;
   readonly shownChanged: ISignal<ISectionHost, boolean>;
+  /** The user wants everything that is shown to be asked for anew. */
+  readonly refreshAsked: ISignal<ISectionHost, void>;
   /** A short text beside the title, such as a count; may be empty. */
   setNote(text: string): void;
 }
 
-/** Commands, by what they do; all take `RunArguments` unless said otherwise. */
+/** Commands, by what they do; all take `RunArguments`, or `{place, runs}` for several, unless said otherwise. */
 export const Commands = {
   /** Open the page of a run. */
   open: 'aml:open-run',

@@ -1,3 +1,79 @@
-import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import {
+  ILayoutRestorer,
+  type JupyterFrontEnd,
+  type JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { IStateDB } from '@jupyterlab/statedb';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
-export const panelPlugins: JupyterFrontEndPlugin<unknown>[] = [];
+import { Commands, IPanelSections, IRunService } from '../tokens';
+import { Badge } from './badge';
+import { runsIcon } from './icon';
+import { Memory } from './memory';
+import { RunsPanel, type KeptOfPanel } from './panel';
+import { RunsSection, type KeptOfList } from './runssection';
+import { PanelSections } from './sections';
+
+/** Below the file browser and the running kernels. */
+const RANK = 250;
+
+/** The sidebar itself; what it shows are sections of other plugins. */
+const panel: JupyterFrontEndPlugin<IPanelSections> = {
+  id: 'aml-jupyter:panel',
+  description: 'The sidebar of runs, to which sections can be added.',
+  autoStart: true,
+  provides: IPanelSections,
+  requires: [IRunService],
+  optional: [ILayoutRestorer, IStateDB, ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    service: IRunService,
+    restorer: ILayoutRestorer | null,
+    state: IStateDB | null,
+    translator: ITranslator | null
+  ): IPanelSections => {
+    const trans = (translator ?? nullTranslator).load('aml_jupyter');
+    const sections = new PanelSections();
+    const memory = new Memory<KeptOfPanel>(state, 'aml-jupyter:panel');
+    const widget = new RunsPanel(service, sections, memory, trans);
+    app.shell.add(widget, 'left', { rank: RANK, type: 'Runs' });
+    restorer?.add(widget, widget.id);
+    const badge = new Badge(widget, service, new Memory(state, 'aml-jupyter:badge'), trans);
+    widget.disposed.connect(() => badge.dispose());
+    app.commands.addCommand(Commands.showPanel, {
+      label: trans.__('Show Runs'),
+      caption: trans.__('Show the sidebar with all runs'),
+      icon: runsIcon,
+      execute: () => app.shell.activateById(widget.id),
+      describedBy: { args: { type: 'object', properties: {} } }
+    });
+    return sections;
+  }
+};
+
+/** The list of runs, the first section. */
+const runs: JupyterFrontEndPlugin<void> = {
+  id: 'aml-jupyter:runs-section',
+  description: 'Lists the runs of a workspace in the sidebar.',
+  autoStart: true,
+  requires: [IPanelSections, IRunService],
+  optional: [IStateDB, ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    sections: IPanelSections,
+    service: IRunService,
+    state: IStateDB | null,
+    translator: ITranslator | null
+  ): void => {
+    const trans = (translator ?? nullTranslator).load('aml_jupyter');
+    const memory = new Memory<KeptOfList>(state, 'aml-jupyter:runs');
+    sections.add({
+      id: 'runs',
+      title: trans.__('All runs'),
+      rank: 0,
+      create: host => new RunsSection(host, service, memory, app.commands, trans)
+    });
+  }
+};
+
+export const panelPlugins: JupyterFrontEndPlugin<unknown>[] = [panel, runs];
