@@ -21,7 +21,8 @@ from aml_jupyter.job import events, layout
 from aml_jupyter.job.process import identity
 from aml_jupyter.job.run import Run
 from aml_jupyter.store import Index, Query, WorkspaceFolder
-from aml_jupyter.store.index import VERSION, delete_run, last_values
+from aml_jupyter.store.following import last_values
+from aml_jupyter.store.index import VERSION, delete_run
 from tests.support import until
 
 

@@ -13,7 +13,7 @@ from ..errors import UserErrorException, WorkspaceException
 from ..job import events, layout, states
 from ..job.process import is_alive
 from ..store import RunSummary
-from ..store.index import last_values
+from ..store.following import last_values
 from ..workspace import Run, Workspace
 
 LAST = "last"

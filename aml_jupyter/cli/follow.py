@@ -15,7 +15,7 @@ from ..errors import UserErrorException
 from ..job import events, layout, states
 from ..spec.words import near
 from ..store import LogTail
-from ..store.index import last_values
+from ..store.following import last_values
 from ..workspace import Run
 from . import INTERRUPTED, OK, RUN_FAILED
 from .finding import Watch, find_run, workspace_here

@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from . import snapshots
     from .feed import LogTail, read_tail
     from .folder import WorkspaceFolder, project_for
-    from .index import Index, Query, RunSummary, delete_run
+    from .index import Index, Query, delete_run
     from .objects import Objects
     from .series import Line, MetricFeed, Points
+    from .summary import RunSummary
 
 __all__ = [
     "Index",
@@ -34,9 +35,10 @@ __getattr__ = names_from(
     {
         "feed": "LogTail read_tail",
         "folder": "WorkspaceFolder project_for",
-        "index": "Index Query RunSummary delete_run",
+        "index": "Index Query delete_run",
         "objects": "Objects",
         "series": "Line MetricFeed Points",
         "snapshots": "",
+        "summary": "RunSummary",
     },
 )

@@ -10,22 +10,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from threading import RLock
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from weakref import WeakSet
 
 from ..errors import UserErrorException
-from ..job import events, layout, metrics, states
-from ..job.process import is_alive
+from ..job import events, layout, states
 from .folder import WorkspaceFolder
-from .listing import Group, Listing, Selection, sort_key
+from .following import Followed
+from .listing import METRIC, Group, Listing, Selection, sort_key
+from .live_runs import LiveRuns, fingerprint, owner_is_gone
+from .summary import RunSummary
 
 VERSION = 3
 _MARKED = 64
@@ -56,6 +58,7 @@ CREATE INDEX runs_target ON runs (target);
 CREATE INDEX runs_name ON runs (name, created DESC);
 CREATE INDEX runs_took ON runs (took) WHERE took IS NOT NULL;
 CREATE INDEX runs_live ON runs (live) WHERE live;
+CREATE INDEX runs_shown ON runs (status, ended) WHERE NOT archived AND parent IS NULL;
 CREATE INDEX runs_archived ON runs (archived) WHERE archived;
 CREATE TABLE words (run INTEGER PRIMARY KEY, words TEXT NOT NULL);
 CREATE TABLE tags (run INTEGER, key TEXT, value TEXT, created REAL);
@@ -70,31 +73,10 @@ _COLUMNS = (
     "id, folder, experiment, number, type, parent, status, live, created, started, ended, target, "
     "display_name, archived, notebook, tags, properties, metrics, seen"
 )
+_FACTS = 17
+"""How many of the columns, the first, tell more of a run than its last numbers."""
 _TABLES = ("runs", "words", "tags", "metrics")
 _CACHE = 32 << 20
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """One line of a list of runs."""
-
-    id: str
-    folder: str
-    experiment: str
-    number: int
-    type: str | None
-    parent: str | None
-    status: str
-    created: float
-    started: float | None
-    ended: float | None
-    target: str
-    display_name: str
-    archived: bool
-    notebook: str | None
-    tags: Mapping[str, str | None] = field(default_factory=dict)
-    properties: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,6 +96,32 @@ class Query:
     largest: bool = True
     limit: int = -1
     offset: int = 0
+
+
+@dataclass(frozen=True)
+class News:
+    """What has changed: runs that are new or other, ids of runs that are gone.
+
+    ``everything`` says that there is no telling: the index was made again.
+    """
+
+    runs: Sequence[RunSummary]
+    gone: Sequence[str]
+    everything: bool
+
+
+class Watcher:
+    """Notes what changes in an index, for one who asks now and then."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.everything = False
+
+    def take(self) -> tuple[set[str], bool]:
+        """What was noted, which is forgotten."""
+        found = self.ids, self.everything
+        self.ids, self.everything = set(), False
+        return found
 
 
 def _one_at_a_time(
@@ -139,15 +147,21 @@ class Index:
         self._progress = progress
         self._inode = 0
         self._lock = RLock()
+        self._live = LiveRuns(folder.root)
+        self._watchers: WeakSet[Watcher] = WeakSet()
+        self._others: set[str] = set()
+        self._moved: set[str] = set()
+        self._begin()
         self._database = self._open()
         self._listing = Listing(self._database)
-        self._foreign = 0
 
     @_one_at_a_time
     def find(self, query: Query) -> list[RunSummary]:
         """The runs that match, newest first or by their last value of a metric."""
         self.refresh()
-        return [_summary(row) for row in self._rows(*_statement(query))]
+        if query.by_metric is not None:
+            self._write_numbers()
+        return [self._shown(row) for row in self._rows(*_statement(query))]
 
     @_one_at_a_time
     def page(
@@ -161,6 +175,8 @@ class Index:
     ) -> tuple[int, list[RunSummary]]:
         """How many runs match, and a stretch of them; ``group`` is a kind of group and a key."""
         self.refresh()
+        if order.startswith(METRIC) or any(c.kind == "metric" for c in selection.conditions):
+            self._write_numbers()
         runs = self._asked(lambda: self._listing.runs(selection, order, descending, group))
         wanted = list(runs[offset:] if limit < 0 else runs[offset : offset + limit])
         return len(runs), self._by_number(wanted)
@@ -169,12 +185,16 @@ class Index:
     def groups(self, selection: Selection, by: str) -> tuple[int, list[Group]]:
         """How many runs match, and their experiments, notebooks or sweeps, newest first."""
         self.refresh()
+        if any(condition.kind == "metric" for condition in selection.conditions):
+            self._write_numbers()
         return self._asked(lambda: self._listing.groups(selection, by))
 
     @_one_at_a_time
     def words(self, column: str) -> list[str]:
         """Every experiment, notebook or target, key of a tag or name of a metric."""
         self.refresh()
+        if column == "metric":
+            self._write_numbers()
         return self._asked(lambda: self._listing.words(column))
 
     @_one_at_a_time
@@ -211,7 +231,39 @@ class Index:
         self._database.execute("BEGIN IMMEDIATE")
         self._drop(run_id)
         self._database.execute("COMMIT")
+        self._live.drop(run_id)
         self._listing.facts_changed()
+        self._tell([run_id])
+
+    @_one_at_a_time
+    def watch(self) -> Watcher:
+        """Note from now on, as long as the watcher is kept, what changes; :meth:`news` tells."""
+        self.refresh()
+        watcher = Watcher()
+        self._watchers.add(watcher)
+        return watcher
+
+    @_one_at_a_time
+    def news(self, watcher: Watcher, besides: Iterable[str] = ()) -> News:
+        """What has changed since this was last asked; cheap enough for several times a second.
+
+        Runs ``besides`` are told of in any case.
+        """
+        self.refresh()
+        watcher.ids.update(besides)
+        ids, everything = watcher.take()
+        found = self._by_id(ids)
+        return News(found, sorted(ids.difference(run.id for run in found)), everything)
+
+    @_one_at_a_time
+    def live(self) -> dict[str, events.Facts | None]:
+        """The runs that go on, as of the last look; the facts of those that do more than wait."""
+        return self._live.facts()
+
+    @_one_at_a_time
+    def tally(self, since: float) -> tuple[Mapping[str, int], int]:
+        """How many runs lists show in each state, and how many have failed since then."""
+        return self._asked(lambda: self._listing.tally(since))
 
     @_one_at_a_time
     def refresh(self) -> None:
@@ -220,14 +272,20 @@ class Index:
             if self._path.exists() and self._path.stat().st_ino != self._inode:
                 self._reopen()
             self._hear_others()
-            changed, position = self._journal()
-            live = self._stale()
-            if changed or live:
-                self._update(changed | live, position)
+            named, position = self._journal()
+            other, moved = self._live.look()
+            self._others |= named | other
+            self._moved |= moved
+            self._tell(moved)
+            if self._others:
+                self._update(self._others, position)
+                self._others.clear()
+                self._position = position
         except (sqlite3.DatabaseError, ValueError) as error:
-            if "locked" in str(error):
-                return
-            self._reopen(rebuild=True)
+            if "locked" not in str(error):
+                self._reopen(rebuild=True)
+            elif self._database.in_transaction:
+                self._database.execute("ROLLBACK")
 
     @_one_at_a_time
     def rebuild(self) -> int:
@@ -251,14 +309,21 @@ class Index:
         """The summaries of the runs with these numbers, in their order."""
         sql = f"SELECT run, {_COLUMNS} FROM runs WHERE run IN (SELECT value FROM json_each(?))"
         found = {row[0]: row[1:] for row in self._rows(sql, [json.dumps(runs)])}
-        return [_summary(found[run]) for run in runs if run in found]
+        return [self._shown(found[run]) for run in runs if run in found]
 
-    def _hear_others(self) -> None:
-        """Forget what was remembered of the tables when another process has changed them."""
-        foreign = int(self._database.execute("PRAGMA data_version").fetchone()[0])
-        if foreign != self._foreign:
-            self._foreign = foreign
-            self._listing.facts_changed()
+    def _by_id(self, ids: Iterable[str]) -> list[RunSummary]:
+        """Those of these runs that there are; of most that go on nothing but numbers is new."""
+        found = [self._live.shown(run_id) for run_id in ids]
+        known = [summary for summary in found if summary is not None]
+        rest = set(ids).difference(summary.id for summary in known)
+        sql = f"SELECT {_COLUMNS} FROM runs WHERE id IN (SELECT value FROM json_each(?))"
+        rows = self._rows(sql, [json.dumps(_storable(*rest))]) if rest else []
+        return known + [self._shown(row) for row in rows]
+
+    def _shown(self, row: tuple[Any, ...]) -> RunSummary:
+        """A run as its row has it, but for numbers that are newer."""
+        summary = _summary(row)
+        return self._live.keep(summary) or summary
 
     # Opening and building
 
@@ -305,8 +370,18 @@ class Index:
 
     def _reopen(self, rebuild: bool = False) -> None:
         self._database.close()
+        self._begin()
         self._database = self._open(rebuild)
         self._listing = Listing(self._database)
+        for watcher in self._watchers:
+            watcher.everything = True
+
+    def _begin(self) -> None:
+        """Know nothing yet of what the database holds."""
+        self._live.replace(())
+        self._others.clear()
+        self._moved.clear()
+        self._position, self._foreign, self._highest = "", -1, 0
 
     def _build(self, database: sqlite3.Connection, rebuild: bool) -> None:
         database.execute("BEGIN IMMEDIATE")
@@ -336,11 +411,33 @@ class Index:
 
     # Keeping up
 
+    def _hear_others(self) -> None:
+        """Take in what other processes have put into the database."""
+        foreign = int(self._database.execute("PRAGMA data_version").fetchone()[0])
+        if foreign == self._foreign:
+            return
+        self._foreign = foreign
+        self._listing.facts_changed()
+        rows = self._database.execute("SELECT id, folder, status, seen FROM runs WHERE live")
+        self._tell(self._live.replace(rows.fetchall()))
+        new = "SELECT run, id FROM runs WHERE run > ?"
+        if not self._highest:
+            new = "SELECT max(run), NULL FROM runs WHERE run > ?"
+        for run, run_id in self._database.execute(new, (self._highest,)).fetchall():
+            self._highest = max(self._highest, run or 0)
+            self._tell([run_id] if run_id else [])
+
+    def _tell(self, ids: Iterable[str]) -> None:
+        for watcher in self._watchers:
+            watcher.ids.update(ids)
+
     def _journal(self) -> tuple[set[str], str]:
         """The ids written to the journal since last time, and how far it was read."""
-        row = self._database.execute("SELECT value FROM meta WHERE key = 'journal'").fetchone()
-        inode, offset, mark = str(row[0] if row else "").split(":")
-        if self._journal_inode() != inode:
+        if not self._position:
+            row = self._database.execute("SELECT value FROM meta WHERE key = 'journal'").fetchone()
+            self._position = str(row[0] if row else "")
+        inode, offset, mark = self._position.split(":")
+        if inode and self._journal_inode() != inode:
             raise sqlite3.DatabaseError("the journal is not the one this index has followed")
         return self._read_journal(int(offset), int(mark))
 
@@ -372,58 +469,87 @@ class Index:
         found = set(data[known:whole].decode(errors="replace").split())
         return found, f"{inode}:{start + whole}:{mark}"
 
-    def _stale(self) -> set[str]:
-        """Runs that had not ended and whose files are not as they were."""
-        rows = self._database.execute("SELECT id, folder, status, seen FROM runs WHERE live")
-        return {
-            run_id
-            for run_id, folder, status, seen in rows.fetchall()
-            # Metrics grow without a trace in the folder, so what runs is always looked at.
-            if status == states.RUNNING or _fingerprint(self._folder.root / folder) != seen
-        }
-
     def _update(self, changed: set[str], position: str) -> None:
-        places = dict(
-            self._database.execute(
-                f"SELECT id, folder FROM runs WHERE id IN ({','.join('?' * len(changed))})",
-                list(changed),
-            )
-            if len(changed) < 500
-            else self._database.execute("SELECT id, folder FROM runs")
-        )
+        places = self._places(changed)
         self._database.execute("BEGIN IMMEDIATE")
+        is_other = False
         for run_id in changed:
             folder = self._folder.root / places.get(run_id, f"runs/{run_id}")
-            # A child that is new is put in with its parent: where it is, its id does not tell.
-            if not self._put(self._database, folder) and run_id in places:
+            put = self._put(self._database, folder, self._live.followed(run_id))
+            is_gone = put is None and run_id in places
+            if is_gone:
+                self._live.drop(run_id)
                 self._drop(run_id)
-            for child in _run_folders(folder / layout.CHILDREN):
-                self._put(self._database, child)
+            is_other |= is_gone or bool(put)
+            # A child that is new is put in with its parent: where it is, its id does not tell.
+            for child in self._new_children(folder):
+                is_other |= bool(self._put(self._database, child))
+                self._tell([child.name])
         self._database.execute("UPDATE meta SET value = ? WHERE key = 'journal'", (position,))
         self._database.execute("COMMIT")
-        self._listing.facts_changed()
+        self._tell(changed)
+        if is_other:
+            self._listing.facts_changed()
 
-    def _put(self, database: sqlite3.Connection, folder: Path) -> bool:
-        """Take in one run as its folder is now; False when there is none that can be read."""
+    def _places(self, ids: Iterable[str]) -> dict[str, str]:
+        sql = "SELECT id, folder FROM runs WHERE id IN (SELECT value FROM json_each(?))"
+        return dict(self._database.execute(sql, (json.dumps(_storable(*ids)),)))
+
+    def _new_children(self, folder: Path) -> list[Path]:
+        children = list(_run_folders(folder / layout.CHILDREN))
+        known = self._places(child.name for child in children) if children else {}
+        return [child for child in children if child.name not in known]
+
+    def _write_numbers(self) -> None:
+        """Write the numbers that are newer than those in the database."""
+        if not self._moved:
+            return
         try:
-            return self._put_readable(database, folder)
+            self._database.execute("BEGIN IMMEDIATE")
+            for run_id in self._moved:
+                followed = self._live.followed(run_id)
+                row = self._database.execute("SELECT run FROM runs WHERE id = ?", (run_id,))
+                run = row.fetchone()
+                if followed and run:
+                    self._database.execute("DELETE FROM metrics WHERE run = ?", run)
+                    self._insert_numbers(self._database, run[0], followed.numbers.values)
+            self._database.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            return
+        self._moved.clear()
+        self._listing.metrics_changed()
+
+    def _put(
+        self, database: sqlite3.Connection, folder: Path, followed: Followed | None = None
+    ) -> bool | None:
+        """Take in one run as its folder is now, and say whether that is something new.
+
+        None when there is none that can be read.
+        """
+        try:
+            return self._put_readable(database, folder, followed)
         except _SPOILED:
             # One spoiled run must not hide all the others.
-            return False
+            return None
 
-    def _put_readable(self, database: sqlite3.Connection, folder: Path) -> bool:
-        seen = _fingerprint(folder)
-        request = layout.read_json(str(folder / layout.REQUEST))
-        if not isinstance(request, dict) or "id" not in request:
-            return False
-        facts = events.Facts(request)
-        for event in events.read(str(folder))[0]:
-            facts.apply(event)
-        if not facts.has_ended and _owner_is_gone(request):
+    def _put_readable(
+        self, database: sqlite3.Connection, folder: Path, followed: Followed | None
+    ) -> bool | None:
+        seen = fingerprint(folder)
+        if followed is None:
+            followed = Followed(folder)
+        elif followed.is_gone():
+            return None
+        facts, request = followed.facts, followed.request
+        if not facts.has_ended and owner_is_gone(request):
             _end_abandoned(folder, request, facts)
-        last = last_values(str(folder / layout.METRICS))
-        self._insert(database, folder, request, facts, last, seen)
-        return True
+        followed.numbers.look(final=facts.has_ended)
+        self._live.put(followed, folder)
+        return self._insert(database, folder, request, facts, followed.numbers.values, seen)
 
     def _insert(
         self,
@@ -433,83 +559,79 @@ class Index:
         facts: events.Facts,
         last: dict[str, float],
         seen: str,
-    ) -> None:
-        number = self._drop(request["id"], database)
-        source = request.get("source") or {}
-        created = float(request.get("created") or 0)
+    ) -> bool:
+        """Put a row in the place of the run's row, and say whether it has changed."""
+        row = self._row(folder, request, facts, last, seen)
+        known = database.execute(f"SELECT {_COLUMNS}, run FROM runs WHERE id = ?", row[:1])
+        before = known.fetchone() or ()
+        if before[:_FACTS] == tuple(row[:_FACTS]) and not facts.has_ended:
+            if before[_FACTS] != row[_FACTS]:
+                self._moved.add(str(row[0]))  # put off until they are asked for
+            return False
+        self._drop(request["id"], database)
+        number = before[-1] if before else None
         name = facts.display_name or request["id"]
+        took = facts.ended and facts.started and facts.ended - facts.started
         cursor = database.execute(
             f"INSERT INTO runs ({_COLUMNS}, name, took, run) VALUES ({','.join('?' * 22)})",
-            _storable(
-                request["id"],
-                os.fspath(folder.relative_to(self._folder.root)),
-                request.get("experiment"),
-                request.get("number"),
-                request.get("type"),
-                request.get("parent"),
-                facts.status,
-                not facts.has_ended,
-                created,
-                facts.started,
-                facts.ended,
-                request.get("target"),
-                facts.display_name,
-                facts.archived,
-                source.get("notebook"),
-                json.dumps(facts.tags),
-                json.dumps(facts.properties),
-                json.dumps(last),
-                seen,
-                sort_key(str(name)),
-                facts.ended and facts.started and facts.ended - facts.started,
-                number,
-            ),
+            [*row, *_storable(sort_key(str(name)), took, number)],
         )
-        run = cursor.lastrowid
+        run = int(cursor.lastrowid or 0)
+        self._highest = max(self._highest, run)
         database.execute(
             "INSERT INTO words VALUES (?, ?)", _storable(run, _words_of(request, facts, name))
         )
+        created = float(request.get("created") or 0)
         database.executemany(
             "INSERT INTO tags VALUES (?, ?, ?, ?)",
             [_storable(run, *tag, created) for tag in facts.tags.items()],
         )
+        self._insert_numbers(database, run, last)
+        return True
+
+    def _row(
+        self,
+        folder: Path,
+        request: dict[str, Any],
+        facts: events.Facts,
+        last: dict[str, float],
+        seen: str,
+    ) -> list[Any]:
+        """What is in the columns that a run is shown by."""
+        return _storable(
+            request["id"],
+            os.fspath(folder.relative_to(self._folder.root)),
+            request.get("experiment"),
+            request.get("number"),
+            request.get("type"),
+            request.get("parent"),
+            facts.status,
+            not facts.has_ended,
+            float(request.get("created") or 0),
+            facts.started,
+            facts.ended,
+            request.get("target"),
+            facts.display_name,
+            facts.archived,
+            (request.get("source") or {}).get("notebook"),
+            json.dumps(facts.tags),
+            json.dumps(facts.properties),
+            json.dumps(last),
+            seen,
+        )
+
+    @staticmethod
+    def _insert_numbers(database: sqlite3.Connection, run: int, last: Mapping[str, float]) -> None:
         database.executemany(
             "INSERT INTO metrics VALUES (?, ?, ?)", [_storable(run, *pair) for pair in last.items()]
         )
 
-    def _drop(self, run_id: str, database: sqlite3.Connection | None = None) -> int | None:
-        """Take a run out, and return its number, by which it may come back."""
+    def _drop(self, run_id: str, database: sqlite3.Connection | None = None) -> None:
         database = database or self._database
         row = database.execute("SELECT run FROM runs WHERE id = ?", (run_id,)).fetchone()
-        if row is None:
-            return None
-        for table in _TABLES:
-            database.execute(f"DELETE FROM {table} WHERE run = ?", row)
-        return int(row[0])
-
-
-def last_values(folder: str) -> dict[str, float]:
-    """The last number logged under each name."""
-    found: dict[str, tuple[float, float]] = {}
-    for stem in metrics.writers(folder):
-        names = metrics.read_names(stem)
-        last = _last_records(stem, metrics.near_the_end(stem))
-        if len(last) < len(names):  # something was logged long before the rest
-            last = _last_records(stem, 0)
-        for metric, (when, value) in last.items():
-            name = names[metric - 1] if 0 < metric <= len(names) else ""
-            if name and when >= found.get(name, (0.0, 0.0))[0]:
-                found[name] = (when, value)
-    return {name: value for name, (_, value) in found.items()}
-
-
-def _last_records(stem: str, offset: int) -> dict[int, tuple[float, float]]:
-    records = metrics.decode(metrics.read_records(stem, offset, final=True)[0])
-    return {
-        metric: (when, float(value))
-        for metric, when, value in records
-        if isinstance(value, (int, float))
-    }
+        if row:
+            for table in _TABLES:
+                database.execute(f"DELETE FROM {table} WHERE run = ?", row)
 
 
 def delete_run(folder: Path) -> None:
@@ -560,30 +682,12 @@ def _storable(*values: Any) -> list[Any]:
     ]
 
 
-def _fingerprint(folder: Path) -> str:
-    """Changes whenever something in the run that the index knows of changes."""
-    sizes = []
-    for name in (layout.EVENTS, layout.METRICS, layout.CHILDREN):
-        try:
-            facts = (folder / name).stat()
-            sizes.append(f"{facts.st_size}:{facts.st_mtime_ns}")
-        except OSError:
-            sizes.append("")
-    return " ".join(sizes)
-
-
 def _words_of(request: dict[str, Any], facts: events.Facts, name: str) -> str:
     """All that a search for text looks through, without case."""
     source = request.get("source") or {}
     tags = [key if value is None else f"{key}={value}" for key, value in facts.tags.items()]
     told = [request["id"], request.get("experiment"), source.get("notebook"), *tags]
     return "\n".join(str(word) for word in (name, *told) if word).casefold()
-
-
-def _owner_is_gone(request: dict[str, Any]) -> bool:
-    owner = request.get("owner")
-    here = request.get("host") in (None, socket.gethostname())
-    return bool(owner) and here and not is_alive(owner)
 
 
 def _end_abandoned(folder: Path, request: dict[str, Any], facts: events.Facts) -> None:

@@ -151,6 +151,17 @@ class Listing:
         )
         return [value for (value,) in rows]
 
+    def tally(self, since: float) -> tuple[dict[str, int], int]:
+        """How many runs lists show in each state, and how many have failed since then."""
+        shown = "FROM runs WHERE NOT archived AND parent IS NULL"
+
+        def ask() -> tuple[dict[str, int], int]:
+            states_of = dict(self._rows(f"SELECT status, count(*) {shown} GROUP BY status"))
+            failed = f"SELECT count(*) {shown} AND status = 'Failed' AND ended >= ?"
+            return states_of, int(self._rows(failed, since)[0][0])
+
+        return _once(self._facts, ("tally", since), ask)
+
     # Which
 
     def _mask_of(
@@ -375,21 +386,25 @@ class Listing:
         now = time.time()
         for run, started in self._rows("SELECT run, started FROM runs WHERE live"):
             if started is not None:
-                place = bisect_left(took, now - started)
+                elapsed = round(1e3 * (now - started))
+                place = bisect_left(took, elapsed)
                 runs.insert(place, run)
-                took.insert(place, now - started)
+                took.insert(place, elapsed)
         if descending:
             runs.reverse()
         return self._with_rest(runs)
 
-    def _took(self) -> tuple[Sequence[int], Sequence[float]]:
-        def ask() -> tuple[array[int], array[float]]:
+    def _took(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Runs that ended, the shortest first, and how many milliseconds they took."""
+
+        def ask() -> tuple[array[int], array[int]]:
             where = "WHERE took IS NOT NULL ORDER BY took"
             runs = self._ids(f"SELECT run FROM runs {where}")
-            took = self._listed("SELECT took FROM runs " + where)
-            return array("q", runs), array("d", took)
+            milliseconds = f"SELECT CAST(took * 1000 AS INTEGER) AS ms FROM runs {where}"
+            took = self._ids(milliseconds, column="ms")
+            return array("q", runs), array("q", took)
 
-        found: tuple[Sequence[int], Sequence[float]] = _once(self._facts, "took", ask)
+        found: tuple[Sequence[int], Sequence[int]] = _once(self._facts, "took", ask)
         return found
 
     def _with_rest(self, first: list[int]) -> list[int]:
@@ -446,12 +461,8 @@ class Listing:
             )
         ]
 
-    def _ids(self, sql: str, *values: Any) -> list[int]:
-        return self._listed(sql, *values)
-
-    def _listed(self, sql: str, *values: Any) -> list[Any]:
+    def _ids(self, sql: str, *values: Any, column: str = "run") -> list[int]:
         """One column of numbers as a whole: row by row they would take three times as long."""
-        column = sql.split()[1]
         text = self._rows(f"SELECT group_concat({column}) FROM ({sql})", *values)[0][0]
         return list(json.loads(f"[{text or ''}]"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..job import events, layout, states
@@ -141,8 +142,8 @@ class Watch:
 
     def _progress(self) -> Progress | None:
         if self._facts.status == states.QUEUED and self.notebooks is None:
-            return _turn(self.run)
-        progress = _progress(self._facts)
+            return turn_of(self.run.id, self.run.folder)
+        progress = progress_by_events(self._facts)
         if progress is None:
             return None
         if self.notebooks is not None:
@@ -223,7 +224,8 @@ def _note(facts: events.Facts) -> str:
     return str(facts.warnings[-1]["message"]) if facts.warnings else ""
 
 
-def _progress(facts: events.Facts) -> Progress | None:
+def progress_by_events(facts: events.Facts) -> Progress | None:
+    """How far a run is in its present state, where its events say so."""
     said = facts.progress
     # A run is Preparing twice: while its environment is built, and while its files are laid out.
     if not said or said.get("stage") != facts.status or said["t"] < facts.since:
@@ -240,11 +242,14 @@ def _awaits_environment(facts: events.Facts) -> bool:
     return facts.status == states.PREPARING and states.QUEUED not in passed
 
 
-def _turn(run: Run) -> Progress | None:
-    """Why a run waits, its place in the queue, and when its turn will probably be."""
+def turn_of(run_id: str, folder: Path | None = None) -> Progress | None:
+    """Why a run waits, its place in the queue, and when its turn will probably be.
+
+    ``folder`` is the run's, where several workspaces may have a run of that id.
+    """
     from ..workspace.queue_view import position_of
 
-    place = position_of(run.id, run.folder)
+    place = position_of(run_id, folder)
     if place is None:
         return None
     starts = _start_in_words(place.expected) if place.expected else ""

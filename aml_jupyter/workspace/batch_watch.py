@@ -14,7 +14,7 @@ from ..job import events, layout, states
 from ..runner.board import DURATIONS
 from ..runner.forecast import Durations
 from ..spec import Member
-from ..store.index import last_values
+from ..store.following import last_values
 from .batch_run import BatchRow, BatchRun, _message, _of_earlier, seconds_left
 
 _NEW_TIMES_EVERY = 10.0

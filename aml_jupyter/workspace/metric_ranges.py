@@ -13,7 +13,7 @@ import numpy as np
 
 from ..job import layout, metrics
 from ..store import Query
-from ..store.index import last_values
+from ..store.following import last_values
 
 if TYPE_CHECKING:
     from .run import Run

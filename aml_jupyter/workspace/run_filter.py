@@ -47,12 +47,15 @@ FIELDS: Sequence[Field] = (
 )
 """What a filter line may hold."""
 
+WAITING = frozenset(
+    {states.NOT_STARTED, states.QUEUED, states.PREPARING, "Provisioning", states.STARTING}
+)
+"""The states of a run that was submitted and does not run yet."""
+
 _FRIENDLY: Mapping[str, frozenset[str]] = {
     "live": states.ALL - states.TERMINAL,
     "ended": states.TERMINAL,
-    "waiting": frozenset(
-        {states.NOT_STARTED, states.QUEUED, states.PREPARING, "Provisioning", states.STARTING}
-    ),
+    "waiting": WAITING,
     "cancelled": frozenset({states.CANCELED}),
     "succeeded": frozenset({states.COMPLETED}),
 }

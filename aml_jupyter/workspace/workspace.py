@@ -443,6 +443,11 @@ class Workspace:
         self._made_index = None
         return self._index().count()
 
+    @property
+    def index(self) -> Index:
+        """The index over the runs, opened once."""
+        return self._index()
+
     def _index(self) -> Index:
         if self._made_index is None:
             with shown_progress("reading runs", "runs") as progress:
