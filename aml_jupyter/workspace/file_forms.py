@@ -250,8 +250,8 @@ def _parameter_field(each: Any, usual: str, kind: str) -> Field:
                 raise ValueError(problem)
         return named, values
 
-    told = f"{each.help} " if each.help else ""
-    about = f"{told}{f'({kind}) ' if kind else ''}one value, or several: 0.1,0.3 or 1..5"
+    told = f"{each.help}; " if each.help else ""
+    about = f"{told}one value{f' ({kind})' if kind else ''}, or several: 0.1,0.3 or 1..5"
     option = Option(f"--{each.name}", "VALUES", about, read)
     return Field(option, f"{PARAMETER}{each.name}", each.name, "parameters", usual)
 

@@ -10,7 +10,7 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -75,7 +75,7 @@ _GROUPS: Mapping[str, str] = {
     ),
 }
 RUN = (
-    run_options.EXPERIMENT,
+    replace(run_options.EXPERIMENT, help="the experiment; named after the file if not said"),
     run_options.NAME,
     run_options.TARGET,
     run_options.ENV,

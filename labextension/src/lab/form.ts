@@ -7,6 +7,7 @@ import { wordsOf } from './told';
 
 /** Milliseconds without a key before what is written is checked. */
 const PAUSE = 400;
+const GROUPS: readonly FormField['group'][] = ['parameters', 'run', 'resources', 'batch', 'more'];
 const OPEN: ReadonlySet<string> = new Set(['parameters', 'run']);
 
 /** What a form asks of the server, and remembers. */
@@ -74,7 +75,8 @@ export class FormDialog {
 
   private drawn(title: string, fields: readonly FormField[]): HTMLDialogElement {
     const { trans, id } = this;
-    const groups = [...new Set(fields.map(field => field.group))].map(group => {
+    const there = GROUPS.filter(group => fields.some(field => field.group === group));
+    const groups = there.map(group => {
       const rows = this.fields.filter(view => view.field.group === group).map(view => view.node);
       const words = groupTitle(group, trans);
       const isOpen = OPEN.has(group) || rows.some(row => row.classList.contains('aml-mod-filled'));

@@ -119,7 +119,8 @@ export class FieldView {
     input.type = 'text';
     input.value = value;
     input.spellcheck = false;
-    input.placeholder = field.usual || field.wants;
+    // What to write is shown where a word such as N would tell less than the help does.
+    input.placeholder = field.usual || (/[=…]/.test(field.wants) ? field.wants : '');
     if (field.choices.length > 0) {
       input.setAttribute('list', `${id}-choices`);
     }
@@ -137,5 +138,6 @@ export class FieldView {
 }
 
 function sentence(help: string): string {
-  return help.charAt(0).toUpperCase() + help.slice(1);
+  const plain = help.replace(/`/g, '');
+  return plain.charAt(0).toUpperCase() + plain.slice(1);
 }

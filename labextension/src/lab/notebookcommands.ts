@@ -195,7 +195,7 @@ function addRunCell(
   app.commands.addCommand(Commands.runCell, {
     label: trans.__('Run This Cell as a Run'),
     caption: trans.__(
-      'Run the active cell as a job that outlives the notebook: %1 is put at its top',
+      'Run this cell as a run that outlives the notebook: %1 is put at its top',
       MAGIC
     ),
     icon: runCellIcon,

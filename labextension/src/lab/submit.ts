@@ -13,7 +13,7 @@ import { Commands, IRunService } from '../tokens';
 import { namedOrPicked, ONE_RUN } from './asked';
 import { FormDialog } from './form';
 import type { Texts } from './formfield';
-import { batchIcon, runsIcon } from './icons';
+import { batchIcon, runCellIcon, runsIcon } from './icons';
 import { Server } from './server';
 import { complain, tell } from './told';
 
@@ -142,10 +142,16 @@ function addSubmit(
     return items.length === 1 && SUBMITTED.test(items[0]!.path) ? items[0]!.path : null;
   };
   app.commands.addCommand(Commands.submit, {
-    label: args =>
-      args.isLauncher ? trans.__('New Run') : args.path || args.isContext ? trans.__('Submit as Run…') : trans.__('Submit File as Run…'),
+    label: args => {
+      if (args.isLauncher) {
+        return trans.__('New Run');
+      }
+      return args.path || args.isContext
+        ? trans.__('Submit as Run…')
+        : trans.__('Submit File as Run…');
+    },
     caption: trans.__('Submit a script, a notebook or a run configuration, by a form'),
-    icon: args => (args.isLauncher ? runsIcon : undefined),
+    icon: args => (args.isLauncher ? runsIcon : args.isContext ? runCellIcon : undefined),
     describedBy: {
       args: {
         type: 'object',
@@ -229,7 +235,7 @@ function addBatch(
 ): void {
   app.commands.addCommand(Commands.runNotebook, {
     label: trans.__('Run This Notebook as a Batch…'),
-    caption: trans.__('Execute this notebook with sets of parameters, each as a run'),
+    caption: trans.__('Run this notebook as a batch: with sets of parameters, each as a run'),
     icon: batchIcon,
     describedBy: { args: { type: 'object', properties: {} } },
     isEnabled: () => notebooks.currentWidget !== null && !server.isReadOnly,
