@@ -9,16 +9,16 @@ export const launcherPlugin: JupyterFrontEndPlugin<void> = {
   id: 'aml-jupyter:launcher',
   description: 'Adds a card to the launcher that submits a file as a run.',
   autoStart: true,
-  requires: [IRunService, ILauncher],
-  optional: [ITranslator],
+  requires: [IRunService],
+  optional: [ILauncher, ITranslator],
   activate: (
     _app: JupyterFrontEnd,
     _service: IRunService,
-    launcher: ILauncher,
+    launcher: ILauncher | null,
     translator: ITranslator | null
   ) => {
     const trans = (translator ?? nullTranslator).load('aml_jupyter');
-    launcher.add({
+    launcher?.add({
       command: Commands.submit,
       category: trans.__('Other'),
       args: { isLauncher: true },

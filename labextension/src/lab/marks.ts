@@ -28,15 +28,18 @@ export const marksPlugin: JupyterFrontEndPlugin<void> = {
   id: 'aml-jupyter:cell-marks',
   description: 'Marks cells that have a run with its state; the mark opens the page of the run.',
   autoStart: true,
-  requires: [IRunService, IRunChoices, INotebookTracker],
-  optional: [ITranslator],
+  requires: [IRunService, IRunChoices],
+  optional: [INotebookTracker, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     service: IRunService,
     choices: IRunChoices,
-    tracker: INotebookTracker,
+    tracker: INotebookTracker | null,
     translator: ITranslator | null
   ) => {
+    if (tracker === null) {
+      return;
+    }
     const trans = (translator ?? nullTranslator).load('aml_jupyter');
     const all = new Set<Marks>();
     const add = (panel: NotebookPanel): void => {

@@ -29,25 +29,29 @@ export const notebookCommandsPlugin: JupyterFrontEndPlugin<void> = {
   id: 'aml-jupyter:notebook-commands',
   description: 'Adds commands that attach notebooks to runs, find the cell of a run, and run cells.',
   autoStart: true,
-  requires: [IRunService, INotebookTracker],
-  optional: [IDefaultFileBrowser, ICommandPalette, ITranslator],
+  requires: [IRunService],
+  optional: [INotebookTracker, IDefaultFileBrowser, ICommandPalette, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     service: IRunService,
-    tracker: INotebookTracker,
+    tracker: INotebookTracker | null,
     browser: IDefaultFileBrowser | null,
     palette: ICommandPalette | null,
     translator: ITranslator | null
   ) => {
     const trans = (translator ?? nullTranslator).load('aml_jupyter');
     const server = new Server(service);
-    addAttach(app, server, tracker, trans);
+    const { attach, revealCell, openFolder, runCell } = Commands;
     addReveal(app, server, trans);
     addOpenFolder(app, server, browser, trans);
-    addRunCell(app, tracker, trans);
-    const { attach, revealCell, openFolder, runCell } = Commands;
+    if (tracker !== null) {
+      addAttach(app, server, tracker, trans);
+      addRunCell(app, tracker, trans);
+    }
     for (const command of [attach, revealCell, openFolder, runCell]) {
-      palette?.addItem({ command, category: trans.__('Runs') });
+      if (app.commands.hasCommand(command)) {
+        palette?.addItem({ command, category: trans.__('Runs') });
+      }
     }
   }
 };

@@ -1,7 +1,6 @@
 import { ILabShell, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { IRunningSessionManagers, type IRunningSessions } from '@jupyterlab/running';
 import { ITranslator, nullTranslator, type TranslationBundle } from '@jupyterlab/translation';
-import { caretRightIcon } from '@jupyterlab/ui-components';
 import { find } from '@lumino/algorithm';
 import { Signal } from '@lumino/signaling';
 
@@ -10,6 +9,7 @@ import { ticking } from '../format';
 import { hasEnded, lookOf } from '../states';
 import { Commands, IRunService } from '../tokens';
 import { Follower } from './follower';
+import { runsIcon } from './icons';
 import { complain } from './told';
 
 const PANEL = 'jp-running-sessions';
@@ -21,15 +21,18 @@ export const runningPanelPlugin: JupyterFrontEndPlugin<void> = {
   id: 'aml-jupyter:running-panel',
   description: 'Lists the runs that go on in the panel of running terminals and kernels.',
   autoStart: true,
-  requires: [IRunService, IRunningSessionManagers],
-  optional: [ILabShell, ITranslator],
+  requires: [IRunService],
+  optional: [IRunningSessionManagers, ILabShell, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     service: IRunService,
-    managers: IRunningSessionManagers,
+    managers: IRunningSessionManagers | null,
     shell: ILabShell | null,
     translator: ITranslator | null
   ) => {
+    if (managers === null) {
+      return;
+    }
     const trans = (translator ?? nullTranslator).load('aml_jupyter');
     const runs = new LiveRuns(app, service, trans);
     managers.add(runs);
@@ -104,7 +107,7 @@ class LiveRuns implements IRunningSessions.IManager {
     return {
       open: () => void this.app.commands.execute(Commands.open, { place: this.place, run: row.id }),
       shutdown: () => this.cancel(row.id),
-      icon: () => caretRightIcon,
+      icon: () => runsIcon,
       label: () => row.name || row.id,
       labelTitle: () => `${row.id}\n${row.experiment} · ${state} · ${since}`,
       detail: () => state

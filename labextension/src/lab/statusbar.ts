@@ -16,15 +16,18 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
   id: 'aml-jupyter:status-bar',
   description: 'Shows in the status bar how many runs go on.',
   autoStart: true,
-  requires: [IRunService, IRunChoices, IStatusBar],
-  optional: [ITranslator],
+  requires: [IRunService, IRunChoices],
+  optional: [IStatusBar, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     service: IRunService,
     choices: IRunChoices,
-    bar: IStatusBar,
+    bar: IStatusBar | null,
     translator: ITranslator | null
   ) => {
+    if (bar === null) {
+      return;
+    }
     const trans = (translator ?? nullTranslator).load('aml_jupyter');
     const item = new RunCount(() => void app.commands.execute(Commands.showPanel), trans);
     bar.registerStatusItem('aml-jupyter:runs', {

@@ -58,7 +58,9 @@ export const submitPlugin: JupyterFrontEndPlugin<void> = {
       addBatch(app, server, forms, notebooks, trans);
     }
     for (const command of [Commands.submit, Commands.rerunWith, Commands.runNotebook]) {
-      palette?.addItem({ command, category: trans.__('Runs') });
+      if (app.commands.hasCommand(command)) {
+        palette?.addItem({ command, category: trans.__('Runs') });
+      }
     }
   }
 };
