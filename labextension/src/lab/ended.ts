@@ -7,6 +7,7 @@ import type { RunDetail, RunRow } from '../api';
 import { duration } from '../format';
 import { Commands, IRunService, pathOf } from '../tokens';
 import { Follower } from './follower';
+import { openAction } from './opening';
 import { IRunChoices, type Choices } from './settings';
 
 const TOLD = 'aml-jupyter:told';
@@ -125,13 +126,8 @@ class Herald {
     const { trans } = this;
     const failed = row.status === 'Failed';
     const error = failed ? await this.errorOf(place, row.id) : '';
-    const actions = [
-      {
-        label: trans.__('Open'),
-        caption: trans.__('Open the page of the run'),
-        callback: () => void this.app.commands.execute(Commands.open, { place, run: row.id })
-      }
-    ];
+    const open = openAction(this.app, place, row.id, trans);
+    const actions = open === undefined ? [] : [open];
     const kind = failed ? 'error' : row.status === 'Completed' ? 'success' : 'info';
     // A failure stays until it was seen.
     const options = { autoClose: failed ? (false as const) : BRIEFLY, actions };

@@ -10,6 +10,7 @@ import { element } from '../dom';
 import { isRunCard, RUN_CARD_MIME } from '../runcard';
 import { hasEnded, lookOf, signOf } from '../states';
 import { Commands, IRunService, pathOf } from '../tokens';
+import { canOpen } from './opening';
 import { IRunChoices } from './settings';
 
 const MARK = 'aml-CellMark';
@@ -43,8 +44,13 @@ export const marksPlugin: JupyterFrontEndPlugin<void> = {
     const trans = (translator ?? nullTranslator).load('aml_jupyter');
     const all = new Set<Marks>();
     const add = (panel: NotebookPanel): void => {
-      const open = (place: string, run: string): void =>
-        void app.commands.execute(Commands.open, { place, run });
+      const open = (place: string, run: string, cell: Cell): void => {
+        if (canOpen(app)) {
+          void app.commands.execute(Commands.open, { place, run });
+        } else {
+          cell.node.querySelector('.jp-Cell-outputWrapper')?.scrollIntoView({ block: 'nearest' });
+        }
+      };
       const marks = new Marks(panel, service, choices, open, trans);
       all.add(marks);
       panel.disposed.connect(() => {
@@ -76,7 +82,7 @@ class Marks {
     private readonly panel: NotebookPanel,
     private readonly service: IRunService,
     private readonly choices: IRunChoices,
-    private readonly open: (place: string, run: string) => void,
+    private readonly open: (place: string, run: string, cell: Cell) => void,
     private readonly trans: TranslationBundle
   ) {
     void panel.context.ready.then(() => {
@@ -187,7 +193,7 @@ class Marks {
       there?.remove();
     } else if (there === null || there.dataset.key !== key || there.parentElement !== place) {
       const hadFocus = there === document.activeElement && there !== null;
-      const made = this.made(run, status);
+      const made = this.made(cell, run, status);
       made.dataset.key = key;
       there?.remove();
       place.append(made);
@@ -197,7 +203,7 @@ class Marks {
     }
   }
 
-  private made({ id, name }: CellRun, status: string): HTMLElement {
+  private made(cell: Cell, { id, name }: CellRun, status: string): HTMLElement {
     const { trans } = this;
     const look = lookOf(status, trans);
     const words = trans.__('Run %1: %2. Open its page.', name, look.label);
@@ -209,7 +215,7 @@ class Marks {
     button.addEventListener('mousedown', event => event.stopPropagation());
     button.addEventListener('click', () => {
       if (this.place !== undefined) {
-        this.open(this.place, id);
+        this.open(this.place, id, cell);
       }
     });
     return button;

@@ -1,5 +1,11 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { Clipboard, Dialog, ICommandPalette, showDialog } from '@jupyterlab/apputils';
+import {
+  Clipboard,
+  Dialog,
+  ICommandPalette,
+  showDialog,
+  type Notification
+} from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator, type TranslationBundle } from '@jupyterlab/translation';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { Widget } from '@lumino/widgets';
@@ -9,6 +15,7 @@ import { element } from '../dom';
 import { lookOf } from '../states';
 import { Commands, IRunService, pathOf } from '../tokens';
 import { namedOrPicked, ONE_RUN, RUNS, type Asked } from './asked';
+import { openAction } from './opening';
 import { Server } from './server';
 import { complain, tell } from './told';
 
@@ -97,12 +104,7 @@ function deedsOf(
       caption: trans.__('Submit the same source and options as a new run'),
       ...changes,
       do: async ({ place, runs }) => {
-        const made = await act(service, place, runs, 'rerun', trans, run => ({
-          label: trans.__('Open'),
-          caption: trans.__('Open the page of the new run'),
-          callback: () => void app.commands.execute(Commands.open, { place, run })
-        }));
-        return made;
+        await act(service, place, runs, 'rerun', trans, run => openAction(app, place, run, trans));
       }
     },
     [Commands.copyId]: {
@@ -147,7 +149,7 @@ async function act(
   runs: readonly string[],
   action: string,
   trans: TranslationBundle,
-  offer?: (run: string) => { label: string; caption: string; callback: () => void }
+  offer?: (run: string) => Notification.IAction | undefined
 ): Promise<void> {
   const done: ActionDone[] = [];
   try {

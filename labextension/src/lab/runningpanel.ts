@@ -10,6 +10,7 @@ import { hasEnded, lookOf } from '../states';
 import { Commands, IRunService } from '../tokens';
 import { Follower } from './follower';
 import { runsIcon } from './icons';
+import { canOpen } from './opening';
 import { complain } from './told';
 
 const PANEL = 'jp-running-sessions';
@@ -105,7 +106,11 @@ class LiveRuns implements IRunningSessions.IManager {
     const begun = row.started ?? row.created;
     const since = ticking(Math.max(0, Date.now() / 1000 - begun));
     return {
-      open: () => void this.app.commands.execute(Commands.open, { place: this.place, run: row.id }),
+      open: () => {
+        if (canOpen(this.app)) {
+          void this.app.commands.execute(Commands.open, { place: this.place, run: row.id });
+        }
+      },
       shutdown: () => this.cancel(row.id),
       icon: () => runsIcon,
       label: () => row.name || row.id,

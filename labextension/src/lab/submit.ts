@@ -14,6 +14,7 @@ import { namedOrPicked, ONE_RUN } from './asked';
 import { FormDialog } from './form';
 import type { Texts } from './formfield';
 import { batchIcon, runCellIcon, runsIcon } from './icons';
+import { openAction } from './opening';
 import { Server } from './server';
 import { complain, tell } from './told';
 
@@ -97,17 +98,12 @@ class Forms {
 
   private async told(answer: FormAnswer): Promise<void> {
     const { place, run } = answer;
-    const { trans, service } = this;
+    const { service } = this;
     if (!service.places.some(({ key }) => key === place)) {
       // The workspace was made for this run.
       await service.lookAgain();
     }
-    const open = {
-      label: trans.__('Open'),
-      caption: trans.__('Open the page of the run'),
-      callback: () => void this.app.commands.execute(Commands.open, { place, run })
-    };
-    tell(answer.said, place !== null && run !== null ? open : undefined);
+    tell(answer.said, openAction(this.app, place, run, this.trans));
   }
 
   /** What is submitted is the file on the disk: changes that are not saved would be left out. */
