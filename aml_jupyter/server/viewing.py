@@ -31,7 +31,9 @@ _READING = 0.25
 _MOST_WAITING = 1000
 _MOST_CHARTS = 500
 _PAGES_OWN = frozenset({"shown", "beat", "hosted"})
-_CHANGES = frozenset({"cancel", "rerun", "resume", "tag"})
+CHANGES = frozenset({"cancel", "rerun", "resume", "tag"})
+"""Questions that are none, but change or start something."""
+
 
 _log = logging.getLogger(__name__)
 
@@ -164,7 +166,7 @@ class ServerView:
         session, kind = self._session, asked.get("kind")
         if session is None:
             return
-        if kind in _CHANGES and self._viewer.read_only:
+        if kind in CHANGES and self._viewer.read_only:
             self._refuse("This server only shows runs: AmlServer.read_only is set.")
         elif kind == "plots":
             self._charts.show(asked.get("plots") or ())

@@ -62,6 +62,8 @@ _FEWEST_BUCKETS = 64
 # Bytes that are read again for a closer look: at once, and at most.
 _LITTLE = 1 << 24
 _VERY_MUCH = 1 << 29
+# Bytes that are read again at the beginning, for the lower decades of a logarithmic axis.
+_BEGINNING = 1 << 22
 _MOST_ZOOMS = 16
 _TOGETHER = 128
 # Bytes that take so long to be taken in that something is shown of them before.
@@ -270,19 +272,22 @@ class Line:
 
         Without both it is the whole line from afar, which costs the same at any size. With one
         of them the file is read again where too little is known of the range. With ``log_from``,
-        which is below ``low``, columns are even by the logarithm of the distance from there.
+        which is below ``low``, columns are even by the logarithm of the distance from there, and
+        it is the line from afar without ``high``.
         """
         kind = 1 if axis == "time" else 0
         with self._roll.lock, np.errstate(all="ignore"):
             rows, ahead = self._rows(), self._points_ahead()
-            whole = low is None and high is None
+            is_far = high is None and (low is None or log_from is not None)
             if low is None or low == -math.inf:
                 low = float(min(rows[:, LEAST + kind].min(), ahead[:, kind].min(initial=math.inf)))
             if high is None or high == math.inf:
                 high = float(max(rows[:, MOST + kind].max(), ahead[:, kind].max(initial=-math.inf)))
-            if not whole and self._width > 1 and not len(ahead):
+            if not is_far and self._width > 1 and not len(ahead):
                 return self._near((kind, columns, low, high, log_from), rows)
             view = Columns(low, high, columns, log_from)
+            if log_from is not None and self._width > 1:
+                rows = self._begun(view, kind, rows)
             view.add_buckets(rows[view.touches(rows, kind)], kind)
             if not len(ahead):
                 return view.points()
@@ -329,6 +334,16 @@ class Line:
         if self._has_newest:
             rows = np.append(rows, self._table.newest[self._slot : self._slot + 1], axis=0)
         return rows
+
+    def _begun(self, view: Columns, kind: int, rows: Floats) -> Floats:
+        """Add from the file what its beginning has for the lower decades; the other buckets."""
+        wide = view.touches(rows, kind) & ~view.has_narrow(rows, kind)
+        wide &= np.cumsum(wide * (rows[:, END] - rows[:, START])) <= _BEGINNING
+        try:
+            self._read_again(view, kind, rows, np.flatnonzero(wide), (0, 0))
+        except OSError:
+            return rows
+        return rows[~wide]
 
     def _near(self, key: _Key, rows: Floats) -> Points:
         """What is in a range, most of it from the file."""

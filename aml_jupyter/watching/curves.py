@@ -79,8 +79,9 @@ def points_of(trace: Trace, look: Look, columns: int, view: Range | None = None)
     low = max(low, floor)
     if not low < high:
         return whole
-    wide = columns if view is None else 2 * columns
-    return line.points(axis, wide, low + zero, high + zero, log_from=zero)
+    if view is None:
+        return line.points(axis, columns, low + zero, log_from=zero)
+    return line.points(axis, 2 * columns, low + zero, high + zero, log_from=zero)
 
 
 def _widened(view: Range) -> Range:
