@@ -22,6 +22,7 @@ from benchmarks import (
     bench_metrics,
     bench_mlflow,
     bench_models,
+    bench_plots,
     bench_queue,
     bench_snapshots,
     bench_submit,
@@ -53,6 +54,7 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "batch-killed": bench_batch.killed,
     "data": bench_data.rows,
     "view": bench_view.rows,
+    "plots": bench_plots.rows,
 }
 
 _HERE = Path(__file__).parent

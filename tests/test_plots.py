@@ -42,11 +42,16 @@ class Page:
     """A page with memory, and the feed that it is told by."""
 
     def __init__(
-        self, *feeds: MetricFeed, share: float = 1000.0, polling: bool = True, **options: Any
+        self,
+        *feeds: MetricFeed,
+        share: float = 1000.0,
+        bytes_a_second: float = 1e12,
+        polling: bool = True,
+        **options: Any,
     ) -> None:
         self.plots: list[tuple[dict[str, Any], list[Drawn]]] = []
         self.pictures: list[dict[str, str | None]] = []
-        self.feed = PlotFeed(self._told, share)
+        self.feed = PlotFeed(self._told, share, bytes_a_second)
         self.options = {**OPTIONS, **options}
         self.sources = [
             Source(f"run {number}", feed, STARTED, number, f"id-{number}")
@@ -212,12 +217,13 @@ def test_only_charts_that_have_more_points_are_sent_again(tmp_path: Path) -> Non
     writer.close()
 
 
-def test_sending_takes_a_share_of_a_processor_and_what_is_asked_for_does_not_wait(
-    tmp_path: Path,
+@pytest.mark.parametrize("budget", [{"share": 1e-6}, {"bytes_a_second": 0.1}])
+def test_sending_has_a_budget_and_what_is_asked_for_does_not_wait(
+    tmp_path: Path, budget: dict[str, float]
 ) -> None:
     writer = MetricWriter(str(tmp_path))
     writer.number("one", 1.0)
-    page = Page(MetricFeed(tmp_path), share=1e-6)
+    page = Page(MetricFeed(tmp_path), **budget)  # type: ignore[arg-type]
     page.show("one")
     writer.number("one", 2.0)
     page.look()

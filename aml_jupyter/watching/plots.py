@@ -36,6 +36,9 @@ MOST_PLOTS = 200
 SHARE = 0.04
 """The part of a processor that it may take: the more there is to send, the rarer."""
 
+BYTES_A_SECOND = 1_000_000
+"""What it sends by itself at most, on the average: pages may be far from their server."""
+
 _MOST_OTHERS = 40
 _IMAGE_BYTES = 1_000_000
 
@@ -77,9 +80,11 @@ class PlotFeed:
     What is on screen may be said, and updated, by any thread.
     """
 
-    def __init__(self, tell: Tell, share: float = SHARE) -> None:
+    def __init__(
+        self, tell: Tell, share: float = SHARE, bytes_a_second: float = BYTES_A_SECOND
+    ) -> None:
         self._tell = tell
-        self._share = share
+        self._share, self._bytes_a_second = share, bytes_a_second
         self._lock = threading.RLock()
         self._plots: dict[str, Plot] = {}
         self._sent: dict[str, tuple[object, object]] = {}
@@ -157,7 +162,7 @@ class PlotFeed:
 
     def _send(self, only_asked: bool) -> None:
         """Send charts that have more points, or only those that are asked for otherwise."""
-        began = time.thread_time()
+        began, size = time.thread_time(), 0
         self._is_behind = False
         for plot in self._plots.values():
             group = self._groups.get(plot.key)
@@ -173,8 +178,10 @@ class PlotFeed:
                 self._is_behind = True
                 continue
             self._sent[plot.key] = (asked, known)
-            self._tell("plot", *_plot_data(plot, lines, self._look))
-        rest = (time.thread_time() - began) / self._share
+            content, numbers = _plot_data(plot, lines, self._look)
+            self._tell("plot", content, numbers)
+            size += len(numbers)
+        rest = max((time.thread_time() - began) / self._share, size / self._bytes_a_second)
         self._rests_until = max(self._rests_until, time.monotonic() + rest)
 
 
