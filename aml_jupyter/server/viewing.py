@@ -168,7 +168,18 @@ class ServerView:
             return
         if kind in CHANGES and self._viewer.read_only:
             self._refuse("This server only shows runs: AmlServer.read_only is set.")
-        elif kind == "plots":
+            return
+        try:
+            self._answered(session, asked)
+        except (KeyError, TypeError, ValueError) as error:
+            self._refuse(f"What the page asked for makes no sense ({error!r}).")
+        except Exception as error:
+            self._refuse(f"That could not be answered ({error!r}).")
+            raise
+
+    def _answered(self, session: ViewSession, asked: Mapping[str, Any]) -> None:
+        kind = asked["kind"]
+        if kind == "plots":
             self._charts.show(asked.get("plots") or ())
         elif kind == "folder":
             # Its desktop, if the server has one, need not be where the page is.
@@ -176,11 +187,7 @@ class ServerView:
         else:
             if kind == "ready":
                 self._charts.forget()
-            try:
-                session.ask(asked)
-            except Exception as error:
-                self._refuse(f"That could not be answered ({error!r}).")
-                raise
+            session.ask(asked)
 
     def _refuse(self, why: str) -> None:
         self._screen.tell("said", why, bad=True)
