@@ -1,5 +1,5 @@
 import { firstFrom, type Range } from '../view/chart_model';
-import type { DrawnLine, Points } from './lines';
+import type { DrawnLine, Numbers, Points } from './lines';
 
 /** The part of a canvas that lines are drawn in, in its own pixels, and what of the axes it shows. */
 export interface Field {
@@ -81,22 +81,74 @@ function drawPoints(
   const first = Math.max(0, firstFrom(points.x, from) - 1);
   const last = Math.min(points.x.length - 1, firstFrom(points.x, to));
   ctx.beginPath();
-  // Where a line goes up and down all the time, dashes would be noise, and cost much.
-  const isNoise = trace(field, points, first, last) > NOISE * field.width;
+  const isNoise = isNoisy(field, points.y, first, last);
   ctx.lineWidth = (isNoise ? THIN : WIDE) * ratio;
+  // Where a line goes up and down all the time, dashes would be more noise.
   ctx.setLineDash(isNoise ? [] : (DASHES[dash] ?? []).map(length => length * ratio));
+  if (isNoise && last - first > field.width) {
+    ctx.lineWidth = 1;
+    bars(field, points, first, last);
+  } else {
+    trace(field, points, first, last);
+  }
   ctx.stroke();
   drawDots(field, points, first, last, dots && last - first < DOTS_UP_TO);
 }
 
-/** Lay a path along points, broken where there is none; how far it goes up and down. */
-function trace(field: Field, { x, y }: Points, first: number, last: number): number {
+/** Whether a line goes many times as far up and down as the plot is wide. */
+function isNoisy({ height, width, y: range }: Field, y: Numbers, first: number, last: number): boolean {
+  let travelled = 0;
+  for (let at = first + 1; at <= last; at++) {
+    const step = y[at]! - y[at - 1]!;
+    // What is no number is neither.
+    travelled += step > 0 ? step : step < 0 ? -step : 0;
+  }
+  return (travelled / (range[1] - range[0])) * height > NOISE * width;
+}
+
+/** Lay a path down each column of pixels that a line goes through: where there are two points and
+ * more in each, it looks the same as the line, and costs a fifth. */
+function bars(field: Field, { x, y }: Points, first: number, last: number): void {
+  const { ctx, left, top } = field;
+  const scaleX = field.width / (field.x[1] - field.x[0]);
+  const scaleY = field.height / (field.y[1] - field.y[0]);
+  let [column, low, high, before] = [NaN, NaN, NaN, NaN];
+  for (let at = first; at <= last; at++) {
+    const across = Math.floor(left + (x[at]! - field.x[0]) * scaleX);
+    const down = near(top + (field.y[1] - y[at]!) * scaleY);
+    if (across !== column) {
+      bar(ctx, column, low, high);
+      // From where the line came.
+      [column, low, high] = [across, before, before];
+    }
+    // What is no number is neither lower nor higher.
+    low = down > low ? low : down === down ? down : low;
+    high = down < high ? high : down === down ? down : high;
+    before = down;
+  }
+  bar(ctx, column, low, high);
+}
+
+function bar(ctx: CanvasRenderingContext2D, column: number, low: number, high: number): void {
+  if (low === low) {
+    ctx.moveTo(column + 0.5, low);
+    // A canvas draws nothing of no length.
+    ctx.lineTo(column + 0.5, Math.max(high, low + 0.5));
+  }
+}
+
+function near(pixel: number): number {
+  return pixel < -FAR ? -FAR : pixel > 2 * FAR ? 2 * FAR : pixel;
+}
+
+/** Lay a path along points, broken where there is none. */
+function trace(field: Field, { x, y }: Points, first: number, last: number): void {
   const { ctx, left, top, width } = field;
   const scaleX = width / (field.x[1] - field.x[0]);
   const scaleY = field.height / (field.y[1] - field.y[0]);
   const [low, high] = [field.x[0], field.y[1]];
   const [least, most] = [left - FAR, left + width + FAR];
-  let [down, before, travelled] = [false, 0, 0];
+  let down = false;
   for (let at = first; at <= last; at++) {
     const value = y[at]!;
     if (value !== value) {
@@ -115,17 +167,14 @@ function trace(field: Field, { x, y }: Points, first: number, last: number): num
       }
       across = edge;
     }
-    height = height < -FAR ? -FAR : height > 2 * FAR ? 2 * FAR : height;
+    height = near(height);
     if (down) {
       ctx.lineTo(across, height);
-      travelled += Math.abs(height - before);
     } else {
       ctx.moveTo(across, height);
       down = true;
     }
-    before = height;
   }
-  return travelled;
 }
 
 /** A dot for each point that no line leads to; for all if they are few. */

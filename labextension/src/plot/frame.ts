@@ -25,7 +25,7 @@ export function frameOf(framed: Framed, node: HTMLElement, hasGrid = { x: false,
   const grid = (show: boolean): uPlot.Axis.Grid => ({
     show,
     stroke: () => framed.theme.grid,
-    width: 1
+    width: 0.5
   });
   // uPlot's own steps end at 1e32, and it zooms no closer than 1e-16: what it knows are parts of
   // the range, and what stands there we tell it.

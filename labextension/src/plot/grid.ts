@@ -24,6 +24,9 @@ export class PlotGrid {
   private readonly byNode = new Map<Element, Tile>();
   private readonly onScreen = new Set<Tile>();
   private readonly sights: IntersectionObserver;
+  /** Those that can be seen now, where the others are only close. */
+  private readonly inSight = new Set<PlotFigure>();
+  private readonly exactSights: IntersectionObserver;
   private readonly frames = new Frames();
   private readonly host: Host;
   private areTogether = false;
@@ -45,6 +48,7 @@ export class PlotGrid {
       // The second is for the page that scrolls around it; TypeScript does not know it yet.
       { rootMargin: MARGIN, ...{ scrollMargin: MARGIN } }
     );
+    this.exactSights = new IntersectionObserver(entries => this.onExactSight(entries));
     source.onCharts(() => this.arrange(), signal);
     source.onOptions(() => this.onOptions(), signal);
     source.onPlot((data, buffer) => this.take(data, buffer), signal);
@@ -63,6 +67,7 @@ export class PlotGrid {
   private dispose(): void {
     window.clearTimeout(this.asking);
     this.sights.disconnect();
+    this.exactSights.disconnect();
     this.frames.stop();
     this.tiles.forEach(tile => tile.dispose());
   }
@@ -76,7 +81,7 @@ export class PlotGrid {
       get smoothing() {
         return grid.smoothing;
       },
-      wants: (figure, now) => this.frames.add(figure, now),
+      wants: (figure, now) => this.frames.add(figure, this.inSight.has(figure), now),
       resized: () => this.askLater(this.lastAsked === '' ? 0 : 2 * REST),
       moved: figure => this.onMoved(figure),
       pointed: (figure, place) => this.onPointed(figure, place)
@@ -107,11 +112,14 @@ export class PlotGrid {
     this.tiles.set(key, tile);
     this.byNode.set(tile.node, tile);
     this.sights.observe(tile.node);
+    this.exactSights.observe(tile.node);
     return tile;
   }
 
   private remove(key: string, tile: Tile): void {
     this.sights.unobserve(tile.node);
+    this.exactSights.unobserve(tile.node);
+    this.inSight.delete(tile.figure);
     this.tiles.delete(key);
     this.byNode.delete(tile.node);
     this.onScreen.delete(tile);
@@ -131,6 +139,18 @@ export class PlotGrid {
       }
     }
     this.askLater(0);
+  }
+
+  private onExactSight(entries: readonly IntersectionObserverEntry[]): void {
+    for (const { target, isIntersecting } of entries) {
+      const figure = this.byNode.get(target)?.figure;
+      if (figure && isIntersecting) {
+        this.inSight.add(figure);
+        this.frames.hurry(figure);
+      } else if (figure) {
+        this.inSight.delete(figure);
+      }
+    }
   }
 
   // What is asked for
@@ -211,7 +231,7 @@ export class PlotGrid {
     // A style sheet that has just come holds from the next frame on.
     requestAnimationFrame(() => {
       this.theme = null;
-      this.figures().forEach(figure => this.frames.add(figure, false));
+      this.figures().forEach(figure => this.frames.add(figure, this.inSight.has(figure), false));
     });
   }
 
@@ -230,28 +250,38 @@ function lookOf(source: PlotSource): Look {
 class Frames {
   private readonly urgent = new Set<PlotFigure>();
   private readonly waiting = new Set<PlotFigure>();
+  /** Nobody sees them now: they have time until nothing else is to be drawn. */
+  private readonly unseen = new Set<PlotFigure>();
   private awaited = 0;
+  private isBusy = false;
 
-  add(figure: PlotFigure, now: boolean): void {
-    if (now) {
+  add(figure: PlotFigure, isInSight: boolean, now: boolean): void {
+    if (now && isInSight) {
       if (this.urgent.size === 0) {
         // In the frame that this is part of, after all else that the same move changes.
         queueMicrotask(() => this.drawUrgent());
       }
       this.urgent.add(figure);
     } else {
-      this.waiting.add(figure);
+      (isInSight ? this.waiting : this.unseen).add(figure);
       this.awaitFrame();
+    }
+  }
+
+  /** It has come in sight. */
+  hurry(figure: PlotFigure): void {
+    if (this.unseen.delete(figure)) {
+      this.add(figure, true, true);
     }
   }
 
   stop(): void {
     cancelAnimationFrame(this.awaited);
-    this.urgent.clear();
-    this.waiting.clear();
+    [this.urgent, this.waiting, this.unseen].forEach(figures => figures.clear());
   }
 
   private drawUrgent(): void {
+    this.isBusy = true;
     for (const figure of this.urgent) {
       this.waiting.delete(figure);
       figure.draw();
@@ -268,13 +298,17 @@ class Frames {
 
   private drawSome(): void {
     const until = performance.now() + BUDGET;
-    for (const figure of this.waiting) {
-      this.waiting.delete(figure);
+    const figures = this.waiting.size > 0 || this.isBusy ? this.waiting : this.unseen;
+    this.isBusy = false;
+    for (const figure of figures) {
+      figures.delete(figure);
       figure.draw();
-      if (performance.now() > until && this.waiting.size > 0) {
-        this.awaitFrame();
-        return;
+      if (performance.now() > until) {
+        break;
       }
+    }
+    if (this.waiting.size + this.unseen.size > 0) {
+      this.awaitFrame();
     }
   }
 }
