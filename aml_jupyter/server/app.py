@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import traitlets
 from jupyter_server.extension.application import ExtensionApp
 
-from . import comparing, hello, sources, submitting
+from . import actions, comparing, details, files, handling, hello, live, runs, sources, submitting
+from .hub import Hubs
 from .places import Places
+from .viewing import Viewer
+
+_THREADS = 8
+
+ROUTES = [
+    *hello.ROUTES,
+    *runs.ROUTES,
+    *details.ROUTES,
+    *comparing.ROUTES,
+    *sources.ROUTES,
+    *submitting.ROUTES,
+    *actions.ROUTES,
+    *files.ROUTES,
+    *live.ROUTES,
+    # The last: it takes what is left over.
+    *handling.ROUTES,
+]
 
 
 class AmlServer(ExtensionApp):
@@ -22,14 +42,56 @@ class AmlServer(ExtensionApp):
         help="Refuse everything that changes or starts something: runs can be looked at only.",
     ).tag(config=True)
 
+    depth = traitlets.Int(
+        4,
+        min=0,
+        help="How many folders below the server's root are looked through for projects. A project "
+        "that lies deeper is shown once one of its runs was started on this machine.",
+    ).tag(config=True)
+
+    look_every = traitlets.Float(
+        0.33,
+        min=0.05,
+        help="Seconds between two looks at a workspace that a page watches. Nothing is looked at "
+        "while no page does, and the more there is to look at, the rarer.",
+    ).tag(config=True)
+
+    linger = traitlets.Float(
+        5.0,
+        min=0.0,
+        help="Seconds that a workspace is looked at after the last page has turned away, so that "
+        "a page that is reloaded need not begin anew.",
+    ).tag(config=True)
+
+    buffer = traitlets.Int(
+        16 * 1024 * 1024,
+        min=64 * 1024,
+        help="Bytes that may wait to be sent to one page. A page that is slower is told of no "
+        "more changes at a quarter of it, and has to connect anew when all of it is full.",
+    ).tag(config=True)
+
     def initialize_settings(self) -> None:
         """Make what all handlers share."""
         assert self.serverapp is not None
-        self.settings["aml_places"] = Places(self.serverapp.root_dir)
-        self.settings["aml_read_only"] = self.read_only
+        places = Places(self.serverapp.root_dir, self.depth)
+        self.settings.update(
+            aml_places=places,
+            aml_hubs=Hubs(places, self.look_every, self.linger),
+            aml_viewer=Viewer(self.read_only),
+            aml_sessions=set(),
+            aml_read_only=self.read_only,
+            aml_buffer=self.buffer,
+            aml_threads=ThreadPoolExecutor(_THREADS, "aml-server"),
+        )
 
     def initialize_handlers(self) -> None:
         """Add the routes of every module that has some."""
-        self.handlers.extend(
-            [*hello.ROUTES, *comparing.ROUTES, *sources.ROUTES, *submitting.ROUTES]
-        )
+        self.handlers.extend(ROUTES)
+
+    async def stop_extension(self) -> None:
+        """Say goodbye to all pages, and let go of what is being done, when the server stops."""
+        for session in list(self.settings["aml_sessions"]):
+            session.end()
+        self.settings["aml_hubs"].stop()
+        self.settings["aml_viewer"].close()
+        self.settings["aml_threads"].shutdown(wait=False, cancel_futures=True)

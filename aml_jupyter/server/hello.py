@@ -19,26 +19,13 @@ class Hello(Handler):
     @authorized
     async def get(self) -> None:
         """Answer which version this is, and what it shows."""
-        places, read_only = self.places, bool(self.settings["aml_read_only"])
-        await self.answer(lambda: _hello(places, read_only))
+        read_only = bool(self.settings["aml_read_only"])
+        await self.answer(lambda: _hello(self.places, read_only))
 
 
 def _hello(places: Places, read_only: bool) -> dict[str, Any]:
-    found = [
-        {
-            "key": each.key,
-            "name": each.workspace.name,
-            "project": _below(places, each.project),
-        }
-        for each in places.look()
-    ]
+    found = [places.to_wire(place) for place in places.look()]
     return {"version": __version__, "api": API, "read_only": read_only, "places": found}
-
-
-def _below(places: Places, project: Any) -> str | None:
-    if project == places.root or project in places.root.parents:
-        return ""
-    return str(project.relative_to(places.root))
 
 
 ROUTES = [(f"{PREFIX}/hello", Hello)]

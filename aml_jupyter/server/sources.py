@@ -38,8 +38,7 @@ class Tree(Handler):
     @authorized
     async def get(self, place: str, run: str) -> None:
         """Answer which files there are, and which runs to compare them with."""
-        workspace = self.place(place).workspace
-        await self.answer(lambda: _tree(workspace, workspace.get_run(run)))
+        await self.answer_about(place, lambda found: _tree(found.workspace, found.run(run)))
 
 
 class Text(Handler):
@@ -49,8 +48,7 @@ class Text(Handler):
     @authorized
     async def get(self, place: str, run: str, path: str) -> None:
         """Answer with a file of the source as text."""
-        workspace = self.place(place).workspace
-        await self.answer(lambda: _text(workspace.get_run(run), path))
+        await self.answer_about(place, lambda found: _text(found.run(run), path))
 
 
 class Diff(Handler):
@@ -60,8 +58,8 @@ class Diff(Handler):
     @authorized
     async def get(self, place: str, run: str) -> None:
         """Answer how the source differs from that of another run."""
-        workspace, other = self.place(place).workspace, self.get_query_argument("with")
-        await self.answer(lambda: _diff(workspace.get_run(other), workspace.get_run(run)))
+        other = self.get_query_argument("with")
+        await self.answer_about(place, lambda found: _diff(found.run(other), found.run(run)))
 
 
 def _files(run: Run) -> SnapshotFiles:

@@ -466,6 +466,11 @@ class Workspace:
         )
 
 
+def open_workspace(folder: WorkspaceFolder) -> Workspace:
+    """The workspace in that very folder, whatever a ``config.json`` beside it names."""
+    return Workspace._at(folder)
+
+
 def open_run(folder: str) -> Run:
     """The run in a folder, as a handle of its workspace; for code inside a job."""
     path = Path(folder)
