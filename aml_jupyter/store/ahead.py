@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 
@@ -16,6 +17,8 @@ from .records import Slots, Words, batch, read_piece
 _MOST_WINDOWS = 1024
 _RECORDS = 1 << 18
 """Records that are read at most."""
+_SECONDS = 0.3
+"""How long it may take where it is a network or a turning disk that is read."""
 _FEWEST = 64
 _OF_EACH = 4
 """Points of each metric in one window, where they are logged by turns."""
@@ -51,9 +54,10 @@ def look_ahead(
     number = min(_MOST_WINDOWS, _RECORDS // size, records // size)
     if number < 2:
         return {}
-    firsts = np.linspace(0, records - size, number).astype(np.int64)
-    words = np.concatenate([_window(file, start + int(first) * SIZE, size) for first in firsts])
-    found = batch(words, slot_of)
+    places = np.linspace(0, records - size, number).astype(np.int64)
+    read = _read(file, [start + place * SIZE for place in places.tolist()], size)
+    firsts = places[sorted(read)]
+    found = batch(np.concatenate([read[window] for window in sorted(read)]), slot_of)
     if found is None:
         return {}
     # Which window each point is from; within a line they are as they lie in the file.
@@ -69,6 +73,22 @@ def look_ahead(
         points = np.column_stack((steps[mine], found.t[mine], found.y[mine]))
         ahead[int(slot)] = Ahead(start + firsts[windows[mine]] * SIZE, points)
     return ahead
+
+
+def _read(file: BufferedReader, places: Sequence[int], size: int) -> dict[int, Words]:
+    """The windows at these bytes by number, or of a slow disk as many as there is time for.
+
+    They come from far apart first, so that those that are there are from all over the file.
+    """
+    last = len(places) - 1
+    order = sorted(range(len(places)), key=lambda n: (n % 16 > 0 and n < last, n % 4 > 0, n))
+    windows: dict[int, Words] = {}
+    give_up = time.monotonic() + _SECONDS
+    for number in order:
+        windows[number] = _window(file, places[number], size)
+        if time.monotonic() > give_up:
+            break
+    return windows
 
 
 def _window(file: BufferedReader, at: int, size: int) -> Words:

@@ -7,9 +7,29 @@ from typing import Any
 
 import numpy as np
 
-from .buckets import FINITE, GAP, HIGH, LEAST, LOW, MOST, SUM, VALUE, Flags, Floats, Ints, extremes
+from .buckets import (
+    END,
+    FINITE,
+    GAP,
+    HIGH,
+    LEAST,
+    LOW,
+    MOST,
+    START,
+    SUM,
+    VALUE,
+    Flags,
+    Floats,
+    Ints,
+    extremes,
+)
 
 _MOST_COLUMNS = 1 << 14
+# Bytes that are read again for a closer look: at once, and at most.
+_LITTLE = 1 << 24
+_VERY_MUCH = 1 << 29
+# Bytes that are read again at the beginning, for the lower decades of a logarithmic axis.
+_BEGINNING = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +103,31 @@ class Columns:
         ends = np.clip(rows[:, [LEAST + axis, MOST + axis]], self.low, self.high)
         same: Flags = self._column(ends[:, 0]) == self._column(ends[:, 1])
         return same
+
+    def to_read_again(self, rows: Floats, axis: int) -> Flags:
+        """Which buckets that touch the range tell too little of it.
+
+        Enough is told by those that are in it and narrow, if they are the most. Better still are
+        those within one column, and the others are read again if that is little; never is it very
+        much.
+        """
+        touching, inside = self.touches(rows, axis), self.holds(rows, axis)
+        narrow = inside & self.has_narrow(rows, axis)
+        if 2 * np.count_nonzero(narrow) < np.count_nonzero(touching):
+            narrow[:] = False
+        sizes = rows[:, END] - rows[:, START]
+        in_one = narrow & self.has_in_one(rows, axis)
+        for known, most in ((in_one, _LITTLE), (narrow, _VERY_MUCH)):
+            again = touching & ~known
+            if sizes[again].sum() <= most:
+                return again
+        return touching & ~inside
+
+    def wide_at_the_beginning(self, rows: Floats, axis: int) -> Flags:
+        """Which of the first buckets have more in them than a column, as far as that is little."""
+        wide = self.touches(rows, axis) & ~self.has_narrow(rows, axis)
+        first: Flags = np.cumsum(wide * (rows[:, END] - rows[:, START])) <= _BEGINNING
+        return wide & first
 
     def add(self, x: Floats, y: Floats) -> None:
         """Take in points as they were logged."""

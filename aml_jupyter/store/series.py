@@ -59,11 +59,6 @@ _MOST_NAMES = 1 << 15
 # All buckets of a feed; where there are too many metrics for that, each has fewer.
 _ALL_BUCKETS = 1 << 20
 _FEWEST_BUCKETS = 64
-# Bytes that are read again for a closer look: at once, and at most.
-_LITTLE = 1 << 24
-_VERY_MUCH = 1 << 29
-# Bytes that are read again at the beginning, for the lower decades of a logarithmic axis.
-_BEGINNING = 1 << 22
 _MOST_ZOOMS = 16
 _TOGETHER = 128
 # Bytes that take so long to be taken in that something is shown of them before.
@@ -337,8 +332,7 @@ class Line:
 
     def _begun(self, view: Columns, kind: int, rows: Floats) -> Floats:
         """Add from the file what its beginning has for the lower decades; the other buckets."""
-        wide = view.touches(rows, kind) & ~view.has_narrow(rows, kind)
-        wide &= np.cumsum(wide * (rows[:, END] - rows[:, START])) <= _BEGINNING
+        wide = view.wide_at_the_beginning(rows, kind)
         try:
             self._read_again(view, kind, rows, np.flatnonzero(wide), (0, 0))
         except OSError:
@@ -366,7 +360,7 @@ class Line:
     ) -> _Zoom | None:
         """The zoom as it is now; None when the file cannot be read."""
         touching = view.touches(rows, kind)
-        again = _to_read_again(view, kind, rows)
+        again = view.to_read_again(rows, kind)
         only_file = bool((again == touching).all())
         since = (0, 0)
         if zoom and zoom.only_file and only_file:
@@ -429,24 +423,6 @@ def _widen_crowded(lines: Sequence[Line]) -> None:
     while crowded := [line for line in lines if line._is_crowded]:
         for first in range(0, len(crowded), _TOGETHER):
             _widen(crowded[first : first + _TOGETHER])
-
-
-def _to_read_again(view: Columns, kind: int, rows: Floats) -> Flags:
-    """Which buckets that touch a range tell too little of it.
-
-    Enough is told by those that are in it and narrow, if they are the most. Better still are those
-    within one column, and the others are read again if that is little; never is it very much.
-    """
-    touching, inside = view.touches(rows, kind), view.holds(rows, kind)
-    narrow = inside & view.has_narrow(rows, kind)
-    if 2 * np.count_nonzero(narrow) < np.count_nonzero(touching):
-        narrow[:] = False
-    sizes = rows[:, END] - rows[:, START]
-    for known, most in ((narrow & view.has_in_one(rows, kind), _LITTLE), (narrow, _VERY_MUCH)):
-        again = touching & ~known
-        if sizes[again].sum() <= most:
-            return again
-    return touching & ~inside
 
 
 class _Writer:
