@@ -1,5 +1,7 @@
 import { LabIcon } from '@jupyterlab/ui-components';
 
+export { runsIcon } from '../panel/icon';
+
 const drawn = (name: string, path: string): LabIcon =>
   new LabIcon({
     name: `aml-jupyter:${name}`,
@@ -16,10 +18,4 @@ export const runCellIcon = drawn(
 export const batchIcon = drawn(
   'run-batch',
   '<path d="M7 2h14v14h-2V4H7z"/><path d="M3 6h14v16H3zm2 2v12h10V8z"/><path d="M8 10.5v7l5-3.5z"/>'
-);
-
-/** Lines of three runs. */
-export const runsIcon = drawn(
-  'runs',
-  '<path d="M3 17.6l5-6 4 3 6.4-8.2 1.6 1.2-7.6 9.8-4.1-3L4.5 19z"/><circle cx="19" cy="6.5" r="2.2"/><path d="M3 3h2v18H3zM3 19h18v2H3z"/>'
 );

@@ -7,6 +7,9 @@ const SCHEMA = 'aml-jupyter:panel';
 
 /** What the user has chosen. */
 export interface Choices {
+  /** How the list of runs is grouped and sorted to begin with. */
+  readonly groupBy: 'none' | 'experiment' | 'notebook' | 'sweep';
+  readonly sortBy: string;
   readonly notify: 'all' | 'failed' | 'off';
   readonly notifyOf: 'all' | 'notebooks';
   /** Seconds. */
@@ -18,6 +21,8 @@ export interface Choices {
 /** The user's choices, as they are now. */
 export interface IRunChoices {
   readonly now: Choices;
+  /** Comes once the settings were read. */
+  readonly ready: Promise<void>;
   readonly changed: ISignal<IRunChoices, void>;
 }
 
@@ -27,6 +32,8 @@ export const IRunChoices = new Token<IRunChoices>(
 );
 
 const USUAL: Choices = {
+  groupBy: 'none',
+  sortBy: 'live',
   notify: 'all',
   notifyOf: 'all',
   notifyAfter: 10,
@@ -42,26 +49,27 @@ export const choicesPlugin: JupyterFrontEndPlugin<IRunChoices> = {
   provides: IRunChoices,
   optional: [ISettingRegistry],
   activate: (_app: JupyterFrontEnd, registry: ISettingRegistry | null): IRunChoices => {
-    const choices = new RunChoices();
-    void registry?.load(SCHEMA).then(
-      settings => {
-        const take = (): void => choices.take(settings.composite as Partial<Choices>);
-        settings.changed.connect(take);
-        take();
-      },
-      // The usual choices hold.
-      () => undefined
-    );
-    return choices;
+    return new RunChoices(registry);
   }
 };
 
 class RunChoices implements IRunChoices {
   now = USUAL;
+  readonly ready: Promise<void>;
   readonly changed = new Signal<this, void>(this);
 
-  take(found: Partial<Choices>): void {
-    this.now = { ...USUAL, ...found };
-    this.changed.emit();
+  constructor(registry: ISettingRegistry | null) {
+    // Where they cannot be read, the usual choices hold.
+    this.ready = this.read(registry).catch(() => undefined);
+  }
+
+  private async read(registry: ISettingRegistry | null): Promise<void> {
+    const settings = await registry?.load(SCHEMA);
+    const take = (): void => {
+      this.now = { ...USUAL, ...(settings?.composite as Partial<Choices> | undefined) };
+      this.changed.emit();
+    };
+    settings?.changed.connect(take);
+    take();
   }
 }

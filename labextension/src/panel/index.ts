@@ -6,6 +6,7 @@ import {
 import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { IRunChoices } from '../lab/settings';
 import { Commands, IPanelSections, IRunService } from '../tokens';
 import { Badge } from './badge';
 import { runsIcon } from './icon';
@@ -57,11 +58,12 @@ const runs: JupyterFrontEndPlugin<void> = {
   description: 'Lists the runs of a workspace in the sidebar.',
   autoStart: true,
   requires: [IPanelSections, IRunService],
-  optional: [IStateDB, ITranslator],
+  optional: [IRunChoices, IStateDB, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     sections: IPanelSections,
     service: IRunService,
+    choices: IRunChoices | null,
     state: IStateDB | null,
     translator: ITranslator | null
   ): void => {
@@ -71,7 +73,7 @@ const runs: JupyterFrontEndPlugin<void> = {
       id: 'runs',
       title: trans.__('All runs'),
       rank: 0,
-      create: host => new RunsSection(host, service, memory, app.commands, trans)
+      create: host => new RunsSection(host, service, memory, choices, app.commands, trans)
     });
   }
 };

@@ -7,6 +7,7 @@ import { Widget } from '@lumino/widgets';
 import type { FilterWords, RunRow } from '../api';
 import { element } from '../dom';
 import { count } from '../format';
+import type { IRunChoices } from '../lab/settings';
 import { Commands, ServerError, type IRunService, type ISectionHost } from '../tokens';
 import { USUAL, type Asking } from './asking';
 import { FilterLine } from './filterline';
@@ -26,6 +27,15 @@ export interface KeptOfList {
 const WORDS_KEPT = 30_000;
 /** Milliseconds after which it is looked for a workspace again while there is none. */
 const LOOK = 3000;
+
+/** What is asked to begin with: as the user has chosen in the settings. */
+function chosen(choices: IRunChoices | null): Asking {
+  if (choices === null) {
+    return USUAL;
+  }
+  const { groupBy, sortBy: sort } = choices.now;
+  return { ...USUAL, by: groupBy === 'none' ? '' : groupBy, sort, descending: sort !== 'name' };
+}
 
 /** The list of runs, with what is asked above it and what is picked below it. */
 export class RunsSection extends Widget {
@@ -47,6 +57,7 @@ export class RunsSection extends Widget {
     private readonly host: ISectionHost,
     private readonly service: IRunService,
     private readonly memory: Memory<KeptOfList>,
+    private readonly choices: IRunChoices | null,
     private readonly commands: CommandRegistry,
     private readonly trans: TranslationBundle
   ) {
@@ -110,8 +121,8 @@ export class RunsSection extends Widget {
         this.showState();
       }
     });
-    void this.memory.ready.then(() => {
-      this.asking = { ...USUAL, ...this.memory.get('asking', USUAL) };
+    void Promise.all([this.memory.ready, this.choices?.ready]).then(() => {
+      this.asking = { ...USUAL, ...this.memory.get('asking', chosen(this.choices)) };
       this.filter.restore(this.asking.filter);
       this.options.show(this.asking);
       this.follow();
