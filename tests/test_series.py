@@ -561,6 +561,7 @@ def test_a_look_ahead_shows_a_long_file_from_end_to_end_until_it_was_read(
         assert np.abs(points.x - points.y * (1 if counted else 10)).max() <= (1 if counted else 0)
         assert np.diff(points.x).max() < points.x[-1] / 100
         assert not points.exact
+        assert line.last == points.y[-1]
         near = line.points("step", 50, points.x[-1] / 2, points.x[-1])
         assert len(near.x) > 50
         assert near.x[0] >= points.x[-1] / 2

@@ -242,8 +242,9 @@ class Line:
 
     @property
     def last(self) -> float:
-        """The value that was logged last."""
-        return float(self._table.last[self._slot])
+        """The value that was logged last, as far as the file was looked at."""
+        ahead = self._points_ahead()
+        return float(ahead[-1, VALUE] if len(ahead) else self._table.last[self._slot])
 
     @property
     def first_time(self) -> float:

@@ -153,7 +153,7 @@ def _merged(entries: Iterable[Entry]) -> _Columns:
 
 def _table_charts(name: str, columns: Mapping[str, Floats]) -> str:
     """The columns over the first that only rises, else over the number of the row."""
-    rising = [key for key, cells in columns.items() if bool(np.all(np.diff(cells) > 0))]
+    rising = [key for key, cells in columns.items() if bool((cells[1:] > cells[:-1]).all())]
     along = rising[0] if rising and len(columns) > 1 else ""
     rows = np.arange(len(next(iter(columns.values()))), dtype=np.float64)
     x, x_label = (columns[along], along) if along else (rows, "row")
