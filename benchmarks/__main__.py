@@ -40,6 +40,8 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "log": bench_log.rows,
     "snapshots": bench_snapshots.rows,
     "index": bench_index.rows,
+    "lists": bench_index.lists,
+    "changes": bench_index.changes,
     "rebuild": bench_index.rebuild,
     "throughput": bench_submit.throughput,
     "environments": bench_environments.rows,

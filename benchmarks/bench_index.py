@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aml_jupyter import Experiment
-from aml_jupyter.job import events, layout, states
+from aml_jupyter.job import events, layout, metrics, states
 from aml_jupyter.store import Index, Query, WorkspaceFolder
+from aml_jupyter.store.conditions import Condition, Selection
+from aml_jupyter.watching.changes import Changes
 from benchmarks.report import Row, median_of, timed
 from benchmarks.setting import Effort, experiment, submit
 
 _EXPERIMENTS, _MODELS = 20, ("resnet", "vit", "bert", "gpt", "lstm")
 _PAGE = 50
+_LIVE, _NUMBERS = 50, 200
 
 
 def rows(effort: Effort) -> Iterator[Row]:
@@ -43,6 +47,57 @@ def rows(effort: Effort) -> Iterator[Row]:
             value, limit = median_of(samples), (f"{_PAGE} rows by number", least)
             name = f"{count:,} runs: {what}"
             yield Row(name, value, "ms", "≤ 20 ms", *limit, value <= 20, samples)
+
+
+def lists(effort: Effort) -> Iterator[Row]:
+    """The same 10⁵ runs as the sidebar shows them: a page and how many there are in all, live ones
+    first, filtered, sorted, in groups. No figure is of something asked before: each text, number
+    and tag is another one, and for the first page, the order and the groups all that the index
+    remembers is thrown away. The limit is a look at one column of every run.
+    """
+    count, repeat = effort.of(100_000), max(effort.repeat, effort.of(21))
+    with experiment() as place:
+        folder = place.workspace.folder
+        index = Index(folder)
+        _fill(index, folder, count)
+        least = 1e3 * median_of(timed(partial(_every_name, folder.root / "index.db"), repeat))
+        for what, ask in _lists(index, count).items():
+            samples = [1e3 * second for second in timed(ask, repeat)]
+            value, limit = median_of(samples), ("a look at every name", least)
+            yield Row(
+                f"{count:,} runs: {what}", value, "ms", "≤ 100 ms", *limit, value <= 100, samples
+            )
+
+
+def changes(effort: Effort) -> Iterator[Row]:
+    """What 50 runs that log without end cost whoever follows all runs of a workspace of 10⁵: the
+    processor time of a look at what is new, with 200 numbers more in each run since the last. The
+    server looks three times a second. The limit is reading those numbers.
+    """
+    count, repeat = effort.of(100_000), max(effort.repeat, effort.of(51))
+    with experiment() as place:
+        _fill(place.workspace.index, place.workspace.folder, count)
+        runs = [place.start_logging(snapshot_directory=None, outputs=False) for _ in range(_LIVE)]
+        following = Changes(place.workspace)
+        samples, reads = [], []
+        for number in range(repeat):
+            for run in runs:
+                for step in range(_NUMBERS // 2):
+                    run.log("loss", number + step)
+                    run.log("accuracy", step)
+            begun = time.process_time()
+            found = following.look()
+            samples.append(1e3 * (time.process_time() - begun))
+            if len(found.runs) != _LIVE:
+                raise RuntimeError(f"{len(found.runs)} of {_LIVE} runs have changed")
+            begun = time.process_time()
+            _read_numbers(place.workspace.folder.runs)
+            reads.append(1e3 * (time.process_time() - begun))
+        for run in runs:
+            run.complete()
+    value, limit = median_of(samples), ("reading the numbers", median_of(reads))
+    name = f"{count:,} runs, {_LIVE} that log: what is new"
+    yield Row(name, value, "ms CPU", "≤ 5 ms", *limit, value <= 5, samples)
 
 
 def rebuild(effort: Effort) -> Iterator[Row]:
@@ -79,6 +134,59 @@ def _questions(count: int) -> dict[str, Query]:
         ),
         "the one with a rare tag": replace(page, tag="seed", tag_value=str(count // 2)),
     }
+
+
+def _lists(index: Index, count: int) -> dict[str, Callable[[], object]]:
+    numbers = itertools.count(1)
+
+    def first(order: str = "live") -> object:
+        index._listing.facts_changed()
+        return index.page(Selection(), order, limit=_PAGE)
+
+    def find(*kinds: str) -> object:
+        number = next(numbers)
+        conditions = {
+            "text": Condition("text", f"9{number}"),
+            "metric": Condition("metric", 0.95 + number / 1e4, "accuracy", "<"),
+            "tag": Condition("tag", f"*{number % 10}", "seed"),
+        }
+        asked = Selection(tuple(conditions[kind] for kind in kinds))
+        total, runs = index.page(asked, limit=_PAGE)
+        if not runs:
+            raise RuntimeError(f"no run of {total} was found by {kinds}")
+        return runs
+
+    def groups(by: str) -> object:
+        index._listing.facts_changed()
+        return index.groups(Selection(), by)
+
+    return {
+        "first page": first,
+        "deep page": partial(index.page, Selection(), offset=count - _PAGE, limit=_PAGE),
+        "found by text": partial(find, "text"),
+        "found by a metric": partial(find, "metric"),
+        "found by a tag": partial(find, "tag"),
+        "found by all three": partial(find, "text", "metric", "tag"),
+        "sorted by a metric": partial(first, "metric.accuracy"),
+        "sorted by name": partial(first, "name"),
+        "groups by experiment": partial(groups, "experiment"),
+        "groups by notebook": partial(groups, "notebook"),
+    }
+
+
+def _every_name(path: Path) -> None:
+    database = sqlite3.connect(path)
+    database.execute("SELECT sum(length(display_name)) FROM runs").fetchone()
+    database.close()
+
+
+def _read_numbers(runs: Path) -> None:
+    """Read as many numbers of each run as it has got since the last look."""
+    for folder in os.scandir(runs):
+        for stem in metrics.writers(os.path.join(folder.path, layout.METRICS)):
+            offset = metrics.written(stem) - _NUMBERS * metrics.SIZE
+            for _ in metrics.decode(metrics.read_records(stem, offset)[0]):
+                pass
 
 
 def _fill(index: Index, folder: WorkspaceFolder, count: int) -> None:

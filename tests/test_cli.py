@@ -317,6 +317,16 @@ def test_runs_are_filtered_and_ranked(trained: Project) -> None:
     assert ids(trained.json("runs", "--by", "loss", "--asc", "-n", "2")) == ["second", "third"]
 
 
+def test_runs_are_found_by_a_filter(trained: Project) -> None:
+    assert ids(trained.json("runs", "state:failed")) == ["third"]
+    assert ids(trained.json("runs", "metric.loss<1", "tag:model=cnn")) == ["second"]
+    assert ids(trained.json("runs", "-state:failed", "-n2")) == ["second", "first"]
+    assert ids(trained.json("runs", "my best")) == ["second"]
+    assert ids(trained.json("runs", "-best", "since:1h", "--tag", "model")) == ["third"]
+    assert "Did you mean state" in trained.both("runs", "stat:failed", code=2)[1]
+    assert "metric.NAME<NUMBER" in trained.aml("runs", "--help")
+
+
 def test_the_list_for_people_has_what_they_look_for(trained: Project) -> None:
     heads, *lines = trained.aml("runs").splitlines()
     assert heads.split()[:4] == ["run", "name", "state", "experiment"]

@@ -180,6 +180,10 @@ def test_runs_are_listed_newest_first_and_filtered(shell: Shell) -> None:
         ("--tag model=cnn", ["one"]),
         ("--tag model", ["one"]),
         ("-n 1", ["two"]),
+        ("state:failed", ["two"]),
+        ("-state:failed since:1h", ["one"]),
+        ('"the second" -tag:model', ["two"]),
+        ('experiment:"one"', ["one"]),
     ):
         shell.run(f"table = %aml_runs {options_}")
         assert [run.experiment for run in shell["table"].runs] == ids
@@ -251,6 +255,9 @@ def test_options_targets_experiments_and_runs_are_completed(shell: Shell) -> Non
     assert complete("%%aml_run -e mn") == ["mnist"]
     assert complete("%aml_attach mni") == [shell["run"].id]
     assert complete("%aml_runs --state Fa") == ["Failed"]
+    assert complete("%aml_runs sin") == ["since:"]
+    assert complete("%aml_runs state:fai") == ["failed"]
+    assert complete("%aml_runs -experiment:mn") == ["mnist"]
 
 
 def test_loading_twice_and_unloading_leave_nothing_double(shell: Shell) -> None:

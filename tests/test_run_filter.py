@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aml_jupyter.errors import UserErrorException
 from aml_jupyter.job import states
-from aml_jupyter.store.listing import Condition, Selection
+from aml_jupyter.store.conditions import Condition, Selection
 from aml_jupyter.workspace.run_filter import FIELDS, KEYS, STATES, parse
 from aml_jupyter.workspace.run_list import quoted
 

@@ -19,7 +19,8 @@ from aml_jupyter.errors import UserErrorException
 from aml_jupyter.job import events, layout
 from aml_jupyter.job.run import Run
 from aml_jupyter.store import Index, RunSummary, WorkspaceFolder
-from aml_jupyter.store.listing import BY_PROGRESS, Selection
+from aml_jupyter.store.conditions import Selection
+from aml_jupyter.store.listing import BY_PROGRESS
 from aml_jupyter.workspace.run_list import list_runs
 
 

@@ -18,6 +18,7 @@ from .parser import Command, Parser
 from .present import print_json
 
 _NEWEST = 100
+_BREAKS = (":", "=")
 
 _BASH = """\
 _aml() {
@@ -100,6 +101,8 @@ def _within(name: str, before: Sequence[str], current: str) -> Iterable[str]:
         return sorted(parser.flags)
     if place.choices is not None:
         return [str(choice) for choice in place.choices if choice != "words"]
+    if place.dest == "filter":
+        return _asked(lambda: _filter_words(before, current))
     return _asked(_PLACES.get((name, place.dest), _PLACES.get(("", place.dest), _nothing)))
 
 
@@ -139,6 +142,17 @@ def _runs() -> Iterable[str]:
     from .finding import LAST, workspace_here
 
     return [LAST, *(run.id for run in workspace_here().runs(_NEWEST))]
+
+
+def _filter_words(before: Sequence[str], current: str) -> Iterable[str]:
+    """Words of a filter; bash has taken them apart at each ``:`` and ``=``."""
+    from .finding import workspace_here
+
+    start, left = "", list(before)
+    while left and (left[-1] in _BREAKS or start[:1] in _BREAKS):
+        start = left.pop() + start
+    found = workspace_here().filter_completions(start + current)
+    return [word.removeprefix(start) for word in found]
 
 
 def _experiments() -> Iterable[str]:

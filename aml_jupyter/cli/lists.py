@@ -1,16 +1,20 @@
-"""``aml runs``: the list."""
+"""``aml runs``: the list.
+
+Its options are there for scripts; all of them can be said by the filter line as well.
+"""
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from ..job.states import RUNNING
 from ..spec.words import shown_age
-from ..store import Query, RunSummary
+from ..store import RunSummary
+from ..store.conditions import METRIC
 from ..workspace import Workspace
+from ..workspace.run_filter import help_lines, narrowed, parse_words
 from . import OK
 from .finding import workspace_here
 from .parser import Command, Parser, add_filters, count, duration
@@ -24,12 +28,11 @@ from .present import (
     shown_metrics,
 )
 
-_PAGE = 500
-
 
 def _arguments(parser: Parser) -> None:
-    add_filters(parser)
     add = parser.add_argument
+    add("filter", metavar="FILTER", nargs="*", help="only runs that these words find; see below")
+    add_filters(parser)
     add(
         "--tag",
         metavar="KEY[=VALUE]",
@@ -65,50 +68,23 @@ def _runs(options: argparse.Namespace) -> int:
     return OK
 
 
-def _matching(workspace: Workspace, options: argparse.Namespace) -> Iterator[RunSummary]:
-    """The runs asked for: what the index cannot ask is asked here, a page at a time."""
-    earliest = time.time() - options.since if options.since else 0.0
-    tags = [tag.partition("=") for tag in options.tag]
-    left, offset = options.count or sys.maxsize, 0
-    while left:
-        limit = _PAGE if options.since or tags[1:] else min(left, _PAGE)
-        page = _page(workspace, options, offset, limit)
-        for run in page:
-            if run.created < earliest:
-                if options.by is None and not tags:
-                    return  # newest first: nothing later is newer
-            elif left and all(_has(run, key, value) for key, _, value in tags):
-                left -= 1
-                yield run
-        if len(page) < limit:
-            return
-        offset += len(page)
-
-
-def _page(
-    workspace: Workspace, options: argparse.Namespace, offset: int, limit: int
-) -> list[RunSummary]:
-    key, _, value = (options.tag or [""])[0].partition("=")
-    query = Query(
+def _matching(workspace: Workspace, options: argparse.Namespace) -> Sequence[RunSummary]:
+    wanted = narrowed(
+        parse_words(options.filter),
         experiment=options.experiment,
         state=options.state,
-        tag=key or None,
-        tag_value=value or None,
-        top_level=not options.children,
+        tags=options.tag,
+        since=time.time() - options.since if options.since else None,
+        metric=options.by,
         archived=options.all,
-        by_metric=options.by,
-        largest=not options.asc,
-        limit=limit,
-        offset=offset,
+        children=options.children,
     )
-    return list(workspace.find_runs(query))
+    sort = "created" if options.by is None else METRIC + options.by
+    descending = options.by is None or not options.asc
+    return workspace.list_runs(wanted, sort, descending, limit=options.count or -1).runs
 
 
-def _has(run: RunSummary, key: str, value: str) -> bool:
-    return key in run.tags and (not value or run.tags[key] == value)
-
-
-def _print(runs: list[RunSummary], by: str | None) -> None:
+def _print(runs: Sequence[RunSummary], by: str | None) -> None:
     named = any(run.display_name not in ("", run.id) for run in runs)
     heads = ["run", "state", "experiment", "no.", "age", "took", "metrics"]
     rows = []
@@ -129,9 +105,15 @@ COMMANDS = {
         _arguments,
         _runs,
         (
-            "aml runs --state failed --since 7d",
+            "aml runs state:failed since:7d",
+            "aml runs 'metric.loss<0.2' tag:model=cnn -tag:draft",
             "aml runs -e mnist --by val_loss --asc -n 5",
             "aml runs --tag model=cnn --json",
         ),
+        usage="[FILTER ...] [options]",
+        notes="\n".join(
+            ["filter (in quotes where the shell would take < > * for itself):", *help_lines()]
+        ),
+        negates=True,
     ),
 }

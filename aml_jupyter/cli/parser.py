@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ..errors import UserErrorException
 from ..job import states
+from ..workspace.run_filter import is_negated
 
 Read = TypeVar("Read")
 
@@ -22,6 +23,8 @@ class Command:
     examples: Sequence[str]
     usage: str | None = None
     notes: str = ""
+    negates: bool = False
+    """Whether its words are a filter, which a dash in front may turn round."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,6 +33,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, name: str, summary: str, command: Command) -> None:
         self.name = name
         self.actions: list[argparse.Action] = []
+        self._negates = command.negates
         usage = command.usage and f"aml {name} {command.usage}"
         super().__init__(
             prog=f"aml {name}",
@@ -55,7 +59,10 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """What the words say."""
-        found, unknown = self.parse_known_args(words)
+        negated = [word for word in words if self._negates and is_negated(word, self.flags)]
+        found, unknown = self.parse_known_args([word for word in words if word not in negated])
+        if negated:
+            found.filter = [*found.filter, *negated]
         for word in unknown:
             flag = word.partition("=")[0]
             if flag.startswith("-"):

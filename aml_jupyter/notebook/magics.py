@@ -24,6 +24,7 @@ from .options import COMMANDS
 
 if TYPE_CHECKING:
     from ..spec import ScriptRunConfig, Source
+    from ..store import RunSummary
     from ..workspace import Experiment, Run, Workspace
     from ..workspace.run_options import RunOptions
     from .environments import Environments
@@ -193,17 +194,7 @@ class AmlMagics(Magics):
         asked = self._parsed(options.RUNS, line)
         if asked is None:
             return None
-        state = asked.text("state")
-        if state is not None:
-            state = _state(state)
-        found = _workspace().runs(
-            limit=asked.count("count") or _DEFAULT_RUNS,
-            experiment=asked.text("experiment"),
-            state=state,
-            tag=asked.text("tag"),
-            top_level=not asked.given("children"),
-        )
-        return RunTable(found)
+        return RunTable(_listed(asked))
 
     @no_var_expand
     @line_magic
@@ -367,6 +358,11 @@ class AmlMagics(Magics):
         line = str(event.text_until_cursor)
         if command is options.BATCH:
             return completions(command, line, event.symbol, lambda s: self._known_of_batch(s, line))
+        if command is options.RUNS:
+            symbol = str(event.symbol)
+            return completions(
+                command, line, symbol, lambda s: self._known_of_filter(s, line, symbol)
+            )
         return completions(command, line, event.symbol, self._known)
 
     def _known_of_batch(self, source: str, line: str) -> list[str]:
@@ -376,6 +372,18 @@ class AmlMagics(Magics):
 
             return parameter_names(line)
         return self._known(source)
+
+    def _known_of_filter(self, source: str, line: str, symbol: str) -> list[str]:
+        """The same, and what a word of a filter may become, from where ``symbol`` begins in it."""
+        if source != "filter":
+            return self._known(source)
+        word = line.split()[-1] if line and not line[-1].isspace() else ""
+        start = word.removesuffix(symbol)
+        try:
+            found = _workspace().filter_completions(word)
+        except (AmlError, OSError):
+            return []
+        return [each.removeprefix(start) for each in found]
 
     def _known(self, source: str) -> list[str]:
         """The targets, experiments and so on that there are; nothing when they cannot be read."""
@@ -415,6 +423,22 @@ class AmlMagics(Magics):
                         if not p.name.startswith("."))  # fmt: skip
         elif source == "notebooks":
             yield from (p for p in self._look_up("paths") if p.endswith((".ipynb", "/")))
+
+
+def _listed(asked: Parsed) -> Sequence[RunSummary]:
+    """The newest runs that the words and options of a list say."""
+    from ..workspace.run_filter import narrowed, parse_words
+
+    state, tag = asked.text("state"), asked.text("tag")
+    wanted = narrowed(
+        parse_words(asked.words),
+        experiment=asked.text("experiment"),
+        state=None if state is None else _state(state),
+        tags=[] if tag is None else [tag],
+        children=asked.given("children"),
+    )
+    limit = asked.count("count") or _DEFAULT_RUNS
+    return _workspace().list_runs(wanted, "created", limit=limit).runs
 
 
 def _workspace() -> Workspace:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..workspace import batch_options, env_table, run_options
 from ..workspace.command_table import HELP, Command, Group, Option
+from ..workspace.run_filter import help_lines
 from ..workspace.run_options import EXPERIMENT, NAME, SOURCE, TAG, TIMEOUT
 
 
@@ -104,6 +105,11 @@ BATCH = Command(
 RUNS = Command(
     "%aml_runs",
     "List the newest runs of this workspace.",
+    words="[FILTER…]",
+    most=1000,
+    sources=("filter",),
+    notes=("Filter:", *help_lines()),
+    negates=True,
     options=(
         Option("-n/--count", "N", "how many; 20 if not said", number),
         Option("--state", "STATE", "only runs in this state", source="states"),
@@ -112,7 +118,11 @@ RUNS = Command(
         Option("--children", "", "child runs, and the notebooks of batches, as well"),
         HELP,
     ),
-    examples=("%aml_runs -n 5 --state Running", "%aml_runs -e mnist --tag model=cnn"),
+    examples=(
+        "%aml_runs -n 5 state:running",
+        "%aml_runs metric.loss<0.2 -tag:draft since:7d",
+        "%aml_runs -e mnist --tag model=cnn",
+    ),
 )
 ATTACH = Command(
     "%aml_attach",

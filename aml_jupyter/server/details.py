@@ -12,7 +12,7 @@ from tornado.web import authenticated
 from ..errors import AmlError
 from ..job import layout
 from ..spec import RunRequest
-from ..store.listing import ALSO, Condition, Selection
+from ..store.conditions import ALSO, Condition, Selection
 from ..workspace import Run
 from ..workspace.sources import SnapshotFiles
 from .handling import PREFIX, Handler

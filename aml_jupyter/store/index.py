@@ -23,9 +23,10 @@ from weakref import WeakSet
 
 from ..errors import UserErrorException
 from ..job import events, layout, states
+from .conditions import METRIC, Selection
 from .folder import WorkspaceFolder
 from .following import Followed
-from .listing import METRIC, Group, Listing, Selection, sort_key
+from .listing import Group, Listing, sort_key
 from .live_runs import LiveRuns, fingerprint, owner_is_gone
 from .summary import RunSummary
 

@@ -20,17 +20,12 @@ from fnmatch import translate
 from typing import Any, TypeVar
 
 from ..job import states
-
-NO, ALSO, ONLY = "no", "yes", "only"
-"""What may be asked of runs that lists leave out."""
+from .conditions import ALSO, EXACTLY, METRIC, ONLY, Condition, Selection
 
 GROUPS = {"experiment": "experiment", "notebook": "notebook", "sweep": "parent"}
 """What runs are grouped by, and where it is kept."""
 
 ORDERS = ("live", "created", "name", "status", "duration")
-METRIC = "metric."
-"""Begins an order by a metric, or a condition on one."""
-
 BY_PROGRESS = (
     *(states.RUNNING, states.FINALIZING, states.CANCEL_REQUESTED, states.STARTING),
     *("Provisioning", states.PREPARING, states.QUEUED, states.NOT_STARTED),
@@ -43,30 +38,6 @@ _ALTERNATIVES = frozenset({"state", "experiment", "notebook", "target", "parent"
 _REMEMBERED = 24
 _DIGITS = re.compile(r"\d+")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What runs have, or where ``negated`` have not.
-
-    ``kind`` is text, state, experiment, notebook, target, parent, id, tag, metric or created;
-    ``key`` the name of the tag or metric, whose ``value`` is None where any will do.
-    """
-
-    kind: str
-    value: str | float | None = None
-    key: str = ""
-    relation: str = "="
-    negated: bool = False
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which runs: those that meet every condition; of a state, a name or an id, any of several."""
-
-    conditions: tuple[Condition, ...] = ()
-    archived: str = NO
-    children: str = NO
 
 
 @dataclass(frozen=True)
@@ -174,7 +145,8 @@ class Listing:
             masks.append(self._group_mask(*group))
         either: dict[str, list[Condition]] = {}
         for condition in selection.conditions:
-            if condition.kind in _ALTERNATIVES and not condition.negated:
+            is_any = condition.kind in _ALTERNATIVES and condition.relation != EXACTLY
+            if is_any and not condition.negated:
                 either.setdefault(condition.kind, []).append(condition)
             else:
                 masks.append(self._meeting(condition))
@@ -209,7 +181,10 @@ class Listing:
         return self._by_name(condition)
 
     def _by_name(self, condition: Condition) -> list[int]:
-        return self._among(condition.kind, _meant(str(condition.value), self.words(condition.kind)))
+        value = str(condition.value)
+        is_exact = condition.relation == EXACTLY
+        names = [_plain(value)] if is_exact else _meant(value, self.words(condition.kind))
+        return self._among(condition.kind, names)
 
     def _by_parent(self, condition: Condition) -> list[int]:
         return self._beginning("parent", condition)
@@ -224,10 +199,14 @@ class Listing:
 
     def _by_tag(self, condition: Condition) -> list[int]:
         keys = [key for key in self.words("tag") if key.casefold() == condition.key.casefold()]
+        if condition.relation == EXACTLY:
+            keys = [_plain(condition.key)]
         sql = "SELECT run FROM tags WHERE key IN (SELECT value FROM json_each(?))"
         if condition.value is None:
             return self._ids(sql, json.dumps(keys))
         value = _plain(str(condition.value))
+        if condition.relation == EXACTLY:
+            return self._ids(f"{sql} AND value = ?", json.dumps(keys), value)
         if "*" not in value:
             return self._ids(f"{sql} AND lower(value) = lower(?)", json.dumps(keys), value)
         return self._ids(f"{sql} AND lower(value) GLOB lower(?)", json.dumps(keys), _glob(value))

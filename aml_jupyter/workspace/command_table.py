@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ..errors import UserErrorException
 from ..spec.words import meant
+from .run_filter import is_negated
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ class Command:
     most: int = 0
     sources: Sequence[str] = ()
     examples: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
+    negates: bool = False
+    """Whether its words are a filter, which a dash in front may turn round."""
 
     def usage(self) -> str:
         """The help text, for ``?`` and ``--help``."""
@@ -93,6 +97,8 @@ class Command:
         lines = [self.summary, "", "  " + " ".join([self.name, *filter(None, rest)])]
         if self.options:
             lines += ["", "Options:", *_aligned(self.options)]
+        if self.notes:
+            lines += ["", *self.notes]
         if self.examples:
             lines += ["", "Examples:", *(f"  {line}" for line in self.examples)]
         return "\n".join(lines)
@@ -112,7 +118,8 @@ class Command:
         plain = []
         while tokens:
             token = tokens.pop(0)
-            if token.startswith("-") and token != "-":
+            is_word = self.negates and is_negated(token, {*self.flags()})
+            if token.startswith("-") and token != "-" and not is_word:
                 self._take(token, tokens, values)
             else:
                 plain.append(token)

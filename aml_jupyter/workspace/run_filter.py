@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ..errors import UserErrorException
 from ..job import states
 from ..spec.words import near, parse_duration
-from ..store.listing import ALSO, NO, ONLY, Condition, Selection
+from ..store.conditions import ALSO, EXACTLY, NO, ONLY, Condition, Selection
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Field:
 
 
 FIELDS: Sequence[Field] = (
-    Field("WORD", "the word in the name, id, experiment, notebook or a tag of a run"),
-    Field('"SOME WORDS"', "the words as they stand, with their spaces"),
+    Field("WORD", "with it in their name, id, experiment, notebook or a tag"),
+    Field('"SOME WORDS"', "with them there as they stand"),
     Field(
         "state:STATE", "in this state: running, waiting, failed, … or live, ended; a,b for either"
     ),
@@ -43,7 +43,7 @@ FIELDS: Sequence[Field] = (
     Field("parent:START", "that belong to the run whose id begins so"),
     Field("children:yes", "runs inside other runs as well; only: nothing else"),
     Field("archived:yes", "archived runs as well; only: nothing else"),
-    Field("-…", "that a word does not find: -state:completed -tag:old -draft"),
+    Field("-…", "that the word does not find: -state:completed -tag:old -draft"),
 )
 """What a filter line may hold."""
 
@@ -102,9 +102,63 @@ def parse(line: str, now: float | None = None) -> Selection:
     A line that is still being typed is understood as far as it goes: a quote that is open yet
     ends with the line. What is wrong is told with what may be written in its place.
     """
+    return _selection(_words(line), now)
+
+
+def parse_words(words: Iterable[str], now: float | None = None) -> Selection:
+    """The same for words that are apart already, as a shell hands them over: with their spaces."""
+    return _selection((each for word in words for each in _words(word, splits=False)), now)
+
+
+def narrowed(
+    found: Selection,
+    *,
+    experiment: str | None = None,
+    state: str | None = None,
+    tags: Sequence[str] = (),
+    since: float | None = None,
+    metric: str | None = None,
+    archived: bool = False,
+    children: bool = False,
+) -> Selection:
+    """The runs of a filter of which all this is true as well, to the letter.
+
+    ``tags`` are ``key`` or ``key=value``, ``metric`` is one that they logged; archived runs and
+    children are among them where that is said.
+    """
+    said = [("experiment", experiment), ("state", state)]
+    more = [Condition(kind, value, relation=EXACTLY) for kind, value in said if value is not None]
+    for key, _, value in (tag.partition("=") for tag in tags):
+        more.append(Condition("tag", value or None, key, EXACTLY))
+    if since is not None:
+        more.append(Condition("created", since, relation=">="))
+    if metric is not None:
+        more.append(Condition("metric", key=metric))
+    return replace(
+        found,
+        conditions=(*found.conditions, *more),
+        archived=ALSO if archived else found.archived,
+        children=ALSO if children else found.children,
+    )
+
+
+def is_negated(word: str, flags: Container[str]) -> bool:
+    """Whether a word with a dash in front is one of a filter, and none of these options."""
+    found = _FIELD.match(word[1:])
+    is_field = found is not None and found[1].lower() in KEYS
+    return word[:1] == "-" != word[1:2] and len(word) > 2 and (is_field or word[:2] not in flags)
+
+
+def help_lines() -> list[str]:
+    """What may be written, as lines for a help in text."""
+    width = max(len(field.written) for field in FIELDS)
+    return [f"  {field.written:{width}}  {field.finds}" for field in FIELDS]
+
+
+def _selection(words: Iterable[_Word], now: float | None) -> Selection:
     conditions: list[Condition] = []
     shown: dict[str, str] = {}
-    for word in _words(line):
+    for word in words:
         name, rest = _split(word)
         if name in _SHOWN:
             shown[name] = _choice(word, name, rest.text)
@@ -116,7 +170,7 @@ def parse(line: str, now: float | None = None) -> Selection:
 # Words ----------------------------------------------------------------------------------------
 
 
-def _words(line: str) -> Iterator[_Word]:
+def _words(line: str, splits: bool = True) -> Iterator[_Word]:
     text = plain = written = ""
     quoted = escaped = False
     for sign in f"{line} ":
@@ -126,7 +180,7 @@ def _words(line: str) -> Iterator[_Word]:
             escaped = True
         elif sign == '"':
             quoted = not quoted
-        elif quoted:
+        elif quoted or (sign.isspace() and not splits):
             text, plain = text + sign, plain + _QUOTED
         elif sign.isspace():
             yield from _word(written, text, plain)
@@ -135,7 +189,7 @@ def _words(line: str) -> Iterator[_Word]:
         else:
             text, plain = text + sign, plain + sign
         written += sign
-    if quoted:
+    if written:  # a quote that is open yet, or a word that is not split
         yield from _word(written[:-1], text[:-1], plain[:-1])
 
 

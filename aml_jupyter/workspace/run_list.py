@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ..errors import UserErrorException
 from ..spec.words import near
 from ..store import RunSummary
-from ..store.listing import GROUPS, METRIC, ORDERS, Group, Selection
+from ..store.conditions import METRIC, Selection
+from ..store.listing import GROUPS, ORDERS, Group
 from . import run_filter
 
 if TYPE_CHECKING:

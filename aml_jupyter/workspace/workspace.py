@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ..assets.keyvault import Keyvault
     from ..assets.models import Model
     from ..spec import Environment
-    from ..store.listing import Group, Selection
+    from ..store.conditions import Selection
+    from ..store.listing import Group
     from .compute_target import ComputeTarget
     from .environments import EnvironmentRegistry
     from .run_list import FilterWords, RunsPage
