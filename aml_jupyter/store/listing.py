@@ -20,7 +20,10 @@ from fnmatch import translate
 from typing import Any, TypeVar
 
 from ..job import states
-from .conditions import ALSO, EXACTLY, METRIC, ONLY, Condition, Selection
+from .conditions import ALSO as ALSO
+from .conditions import EXACTLY, METRIC, ONLY
+from .conditions import Condition as Condition
+from .conditions import Selection as Selection
 
 GROUPS = {"experiment": "experiment", "notebook": "notebook", "sweep": "parent"}
 """What runs are grouped by, and where it is kept."""
