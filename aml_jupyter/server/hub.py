@@ -13,15 +13,18 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..errors import AmlError
 from ..job import states
-from .feed import Feed, Look
+from ..store.listing import ALSO, Condition, Selection
 from .places import Place, Places
 from .problems import NotHere, problem_of
 from .rows import Row, Rows
+
+if TYPE_CHECKING:
+    from ..watching.changes import Changed, Changes
 
 Level = Literal["rows", "counts"]
 
@@ -34,6 +37,7 @@ _ENDS_REMEMBERED = 200
 _RESTING = 6
 """A look is followed by a pause of so many times its own length at least."""
 _AFTER_TROUBLE = 5.0
+_RUNNING = Selection((Condition("state", states.RUNNING),), archived=ALSO, children=ALSO)
 
 
 @dataclass(frozen=True)
@@ -67,32 +71,35 @@ class Hub:
         self.rows = Rows(place)
         self._interval = interval
         self._linger = linger
-        self._feed = Feed(place.workspace)
+        self._changes: Changes | None = None
         self._looking = threading.Lock()
         self._state = threading.Condition()
-        self._begun = False
         self._stopped = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: dict[Listener, Level] = {}
         # Later than any number of a server before this one, which remembered other things.
         self._seq = self._oldest = time.time_ns() // 1_000_000
-        self._changes: OrderedDict[str, tuple[int, bytes | None]] = OrderedDict()
+        self._rows: OrderedDict[str, tuple[int, bytes | None]] = OrderedDict()
         self._ends: deque[tuple[int, bytes]] = deque(maxlen=_ENDS_REMEMBERED)
-        self._counts: Mapping[str, int] | None = None
-        self._live: set[str] = set()
-        self._last_look = time.time()
+        self._counts: Mapping[str, int] = {}
 
     def begin(self) -> int:
         """The number of the last change; all that happens from now on gets a higher one."""
-        if not self._begun:
-            with self._looking:
-                if not self._begun:
-                    look = self._feed.begin()
-                    self.rows.of(look.changed)  # from now on it is seen how far they come
-                    self._take(look)
-                    self._begun = True
+        self._begun()
         return self._seq
+
+    def _begun(self) -> Changes:
+        with self._looking:
+            if self._changes is None:
+                from ..watching.changes import Changes
+
+                workspace = self.place.workspace
+                self._changes = Changes(workspace)
+                # From now on it is seen how far they come.
+                self.rows.of(workspace.list_runs(_RUNNING).runs)
+                self._counts = asdict(self._changes.counts)
+            return self._changes
 
     @property
     def is_followed(self) -> bool:
@@ -140,13 +147,13 @@ class Hub:
         return self._message("behind", self._seq, for_rows=True)
 
     def _resumed(self, since: int | None) -> Iterable[Message]:
-        yield self._message("counts", self._seq, counts=dict(self._counts or {}))
+        yield self._message("counts", self._seq, counts=self._counts)
         if since is None:
             return
         if since < self._oldest or since > self._seq:
             yield self.behind()
         else:
-            missed = {run: text for run, (seq, text) in self._changes.items() if seq > since}
+            missed = {run: text for run, (seq, text) in self._rows.items() if seq > since}
             if missed:
                 yield self._changed(missed)
         ends = [text for seq, text in self._ends if since < seq]
@@ -186,58 +193,55 @@ class Hub:
             return False
 
     def _look(self) -> None:
+        changes = self._begun()
         with self._looking:
             _ = self.place.workspace  # an error if it is gone
-            look = self._feed.look()
-            rows = self.rows.of(look.changed)
-            self.rows.forget(look.gone)
+            seen = changes.look()
+            rows = self.rows.of(seen.runs)
+            self.rows.forget(seen.gone)
             rows += self.rows.progressed(besides=[row["id"] for row in rows])
-            self._publish(look, rows)
+            self._publish(seen, rows)
 
-    def _take(self, look: Look) -> None:
-        self._counts = look.counts
-        self._live = set(look.live)
-
-    def _publish(self, look: Look, rows: Sequence[Row]) -> None:
+    def _publish(self, seen: Changed, rows: Sequence[Row]) -> None:
         texts: dict[str, bytes | None] = {row["id"]: _text(row) for row in rows}
-        texts.update(dict.fromkeys(look.gone))
-        ended = [row for row in rows if self._has_just_ended(row)]
+        texts.update(dict.fromkeys(seen.gone))
         with self._state:
-            counted = look.counts != self._counts
-            self._last_look = time.time()
-            self._take(look)
-            if not texts and not counted:
+            counts = asdict(seen.counts)
+            counted, self._counts = counts != self._counts, counts
+            if not (texts or counted or seen.behind):
                 return
             self._seq += 1
+            if seen.behind:
+                self._rows.clear()
+                self._oldest = self._seq
             self._remember(texts)
-            ends = [text for row in ended if (text := texts[row["id"]]) is not None]
+            ends = [text for run in seen.ended if (text := texts.get(run.id)) is not None]
             self._ends.extend((self._seq, text) for text in ends)
-            self._tell(list(self._messages(texts, counted, ends)))
+            too_much = seen.behind or len(texts) > _MOST_TOLD
+            self._tell(list(self._messages({} if too_much else texts, counted, too_much, ends)))
 
     def _messages(
-        self, texts: Mapping[str, bytes | None], counted: bool, ends: Sequence[bytes]
+        self,
+        texts: Mapping[str, bytes | None],
+        counted: bool,
+        too_much: bool,
+        ends: Sequence[bytes],
     ) -> Iterable[Message]:
         if counted:
-            yield self._message("counts", self._seq, counts=dict(self._counts or {}))
-        if len(texts) > _MOST_TOLD:
+            yield self._message("counts", self._seq, counts=self._counts)
+        if too_much:
             yield self.behind()
-        elif texts:
+        if texts:
             yield self._changed(texts)
         if ends:
             yield self._ended(ends)
 
-    def _has_just_ended(self, row: Row) -> bool:
-        """Whether it went on at the last look, or has begun and ended since."""
-        if row["status"] not in states.TERMINAL:
-            return False
-        return row["id"] in self._live or (row["created"] or 0.0) >= self._last_look
-
     def _remember(self, texts: Mapping[str, bytes | None]) -> None:
         for run_id, text in texts.items():
-            self._changes[run_id] = (self._seq, text)
-            self._changes.move_to_end(run_id)
-        while len(self._changes) > _REMEMBERED:
-            _, (seq, _) = self._changes.popitem(last=False)
+            self._rows[run_id] = (self._seq, text)
+            self._rows.move_to_end(run_id)
+        while len(self._rows) > _REMEMBERED:
+            _, (seq, _) = self._rows.popitem(last=False)
             self._oldest = max(self._oldest, seq)
 
     # Telling

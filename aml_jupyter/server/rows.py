@@ -9,18 +9,21 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import AmlError
 from ..job import beneath, layout, states
 from ..spec import FAMILY_TYPE
 from .places import Place
 
 if TYPE_CHECKING:
+    from ..job.events import Facts
     from ..store import RunSummary
-    from ..watching.watch import Watch
+    from ..watching.progress_bar import Progress
 
 Row = dict[str, Any]
+Live = Mapping[str, "Facts | None"]
+"""Runs that go on, with what their events add up to; None for those that only wait."""
 
 _MOST_FOLLOWED = 500
 _TAIL = 4096
@@ -41,15 +44,16 @@ class Rows:
 
     def of(self, runs: Sequence[RunSummary]) -> list[Row]:
         """A row for each run, as it is now."""
+        live = self._live()
         with self._lock:
-            return [self._row(run) for run in runs]
+            return [self._row(run, live) for run in runs]
 
     def progressed(self, besides: Iterable[str]) -> list[Row]:
         """Rows of runs that have only come further; those in ``besides`` are told already."""
-        told = set(besides)
+        told, live = set(besides), self._live()
         with self._lock:
             waiting = [each for run_id, each in self._followed.items() if run_id not in told]
-            return [each.row for each in waiting if each.look()]
+            return [each.row for each in waiting if each.look(live)]
 
     def forget(self, run_ids: Iterable[str]) -> None:
         """Let go of runs that are gone."""
@@ -57,16 +61,20 @@ class Rows:
             for run_id in run_ids:
                 self._followed.pop(run_id, None)
 
-    def _row(self, run: RunSummary) -> Row:
+    def _live(self) -> Live:
+        return self._place.workspace.index.live()
+
+    def _row(self, run: RunSummary, live: Live) -> Row:
         row = _plain_row(run)
         if run.status in states.TERMINAL:
             self._followed.pop(run.id, None)
             return row
         followed = self._followed.get(run.id)
         if followed is None:
-            followed = self._followed[run.id] = _Followed(self._place, run)
+            folder = self._place.root / run.folder
+            followed = self._followed[run.id] = _Followed(run.id, folder)
         followed.row = row
-        followed.look()
+        followed.look(live)
         self._followed.move_to_end(run.id)
         while len(self._followed) > _MOST_FOLLOWED:
             self._followed.popitem(last=False)
@@ -76,37 +84,34 @@ class Rows:
 class _Followed:
     """A run that goes on: how far it is by its own word, or why it waits."""
 
-    def __init__(self, place: Place, run: RunSummary) -> None:
-        self._place = place
-        self._id = run.id
-        self._folder = place.root / run.folder
-        self._watch: Watch | None = None
+    def __init__(self, run_id: str, folder: Path) -> None:
+        self._id = run_id
+        self._folder = folder
         self._log: tuple[int, list[str]] = (-1, [])
         self._progress: Mapping[str, Any] | None = None
         self.row: Row = {}
 
-    def look(self) -> bool:
+    def look(self, live: Live) -> bool:
         """Put into the row how far it is; whether it has come further."""
-        found = self._look()
-        self.row["progress"] = found
-        if found == self._progress:
+        found = self._said(live.get(self._id))
+        progress = asdict(found) if found else None
+        self.row["progress"] = progress
+        if progress == self._progress:
             return False
-        self._progress = found
+        self._progress = progress
         return True
 
-    def _look(self) -> Mapping[str, Any] | None:
-        from ..watching.watch import Watch, turn_of
+    def _said(self, facts: Facts | None) -> Progress | None:
+        """By an event, by its place in the queue, or by a progress bar in its log."""
+        from ..watching.progress_bar import progress_in
+        from ..watching.watch import progress_by_events, turn_of
 
-        try:
-            if self.row.get("status") == states.QUEUED and not self.row.get("batch"):
-                place = turn_of(self._id, self._folder)
-                return asdict(place) if place else None
-            if self._watch is None:
-                self._watch = Watch(self._place.workspace.get_run(self._id))
-            found = self._watch.look(self._last_lines()).progress
-        except (AmlError, OSError):  # deleted in this moment: the next look will say so
-            return None
-        return asdict(found) if found else None
+        if facts is None:
+            return turn_of(self._id, self._folder)
+        found = progress_by_events(facts)
+        if found is None and facts.status == states.RUNNING:
+            found = progress_in(self._last_lines())
+        return found
 
     def _last_lines(self) -> list[str]:
         """The end of its log, where a progress bar may be."""
