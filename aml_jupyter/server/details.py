@@ -45,6 +45,7 @@ def _detail(places: Places, hubs: Hubs, place: Place, run_id: str) -> dict[str, 
     return {
         "row": _row(hubs, place, run),
         "folder": places.below(run.folder),
+        "where": str(run.folder),
         "cell": _cell(places, place, run, request),
         "script": _script(places, request),
         "error": _message(run._read().error),

@@ -103,7 +103,7 @@ export interface RunDetail {
   /** Its folder below the server's root; null outside of it. */
   folder: string | null;
   /** Its folder on the server's disk. */
-  where?: string;
+  where: string;
   cell: CellPlace | null;
   /** The script or notebook below the server's root. */
   script: string | null;

@@ -173,7 +173,7 @@ function addOpenFolder(
         await app.commands.execute('filebrowser:activate');
         return;
       }
-      const where = detail.where ?? detail.folder ?? '';
+      const { where } = detail;
       Clipboard.copyToSystem(where);
       tell(trans.__('The file browser does not show this folder. Its path was copied: %1', where));
     }
