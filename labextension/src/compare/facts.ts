@@ -94,7 +94,10 @@ function sectionFacts(
   };
   return section.rows.map(({ name, differs, values }) => {
     const said = differs ? values : new Array<string | null>(runs).fill(values[0] ?? null);
-    const cells = said.map(value => (value === null ? EMPTY : { text: value, value: asNumber(value) }));
+    // A tag may have no value; that it is there tells.
+    const cells = said.map(value =>
+      value === null ? EMPTY : { text: value || '✓', value: asNumber(value) }
+    );
     const words = section.kind === 'facts' ? (names[name] ?? name) : name;
     return { key: `${section.kind} ${name}`, kind: section.kind, name: words, differs, better: null, cells };
   });

@@ -3,6 +3,7 @@ import type { IDisposable } from '@lumino/disposable';
 import { Signal, type ISignal } from '@lumino/signaling';
 
 import type { CompareAsked, ComparedMetric, Comparison, Problem, RunRow } from '../api';
+import type { ParallelChoice, ScatterChoice } from '../plot';
 import { hasEnded } from '../states';
 import { ServerError, type IRunService } from '../tokens';
 import {
@@ -25,6 +26,9 @@ const SETTLED = 1500;
 /** Milliseconds between two looks at values that go on. */
 const PACE = 1000;
 
+/** The same as a type that JSON is known to hold. */
+type Plain<Shape> = { readonly [Name in keyof Shape]: Shape[Name] };
+
 /** What a page remembers; plain JSON. */
 export interface Choices {
   readonly place: string;
@@ -43,6 +47,8 @@ export interface Choices {
   readonly better: Readonly<Record<string, Better>>;
   /** Sections that are folded up. */
   readonly folded: readonly string[];
+  readonly parallel: Plain<ParallelChoice> | null;
+  readonly scatter: Plain<ScatterChoice> | null;
 }
 
 export const FIRST: Omit<Choices, 'place' | 'runs'> = {
@@ -55,7 +61,9 @@ export const FIRST: Omit<Choices, 'place' | 'runs'> = {
   shown: 'last',
   seeds: false,
   better: {},
-  folded: []
+  folded: [],
+  parallel: null,
+  scatter: null
 };
 
 /** The runs of one page, what is known of them, and what the reader chose. */

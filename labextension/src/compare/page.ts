@@ -9,6 +9,7 @@ import { Charts } from './charts';
 import { asCsv, asMarkdown, type Shown } from './facts';
 import { MOST_DRAWN, type CompareModel } from './model';
 import { pickRuns } from './picker';
+import { Relations } from './relations';
 import { Section } from './section';
 import { Sources } from './sources';
 import { CompareTable } from './table';
@@ -29,6 +30,7 @@ export class ComparePage extends Widget {
   private readonly content = element('div', { class: 'aml-Compare-content', hidden: '' });
   private readonly table: CompareTable;
   private readonly charts: Charts;
+  private readonly relations: Relations;
   private readonly sources: Sources;
   private readonly all: HTMLButtonElement;
   private readonly seeds: HTMLButtonElement;
@@ -50,7 +52,14 @@ export class ComparePage extends Widget {
       say: text => this.say(text),
       colourOf: run => this.charts.colourOf(run)
     });
-    this.charts = new Charts(model, () => this.table.colour());
+    this.charts = new Charts(model, () => {
+      this.table.colour();
+      this.relations.update();
+    });
+    this.relations = new Relations(model, {
+      open: run => owner.open(run),
+      colourOf: run => this.charts.colourOf(run)
+    });
     this.all = toggle(trans.__('All'), all => model.choose({ all }));
     this.all.title = trans.__('Show what is the same in all runs as well');
     this.seeds = toggle(trans.__('Mean over seeds'), seeds => model.choose({ seeds }));
@@ -60,6 +69,7 @@ export class ComparePage extends Widget {
     this.sources = new Sources(model);
     this.addSection('table', trans.__('What differs'), this.tableBar(), this.aside, this.table.node);
     this.addSection('charts', trans.__('Charts'), this.charts.node);
+    this.addSection('relations', trans.__('How values hang together'), this.relations.node);
     this.addSection('sources', trans.__('Source and environment'), this.sources.node);
     // The live view's controls are styled inside of its panel.
     const parts = [this.head(), this.problem, this.status, this.content];
@@ -72,6 +82,7 @@ export class ComparePage extends Widget {
     if (!this.isDisposed) {
       cancelAnimationFrame(this.frame);
       this.charts.dispose();
+      this.relations.dispose();
       this.model.dispose();
       super.dispose();
     }
@@ -111,6 +122,7 @@ export class ComparePage extends Widget {
     const isOpen = (id: string): boolean =>
       visible && found && (this.sections.find(section => section.id === id)?.isOpen ?? false);
     this.charts.open(isOpen('charts'));
+    this.relations.open(isOpen('relations'));
     this.sources.open(isOpen('sources'));
   }
 
@@ -194,6 +206,7 @@ export class ComparePage extends Widget {
       this.shown.value = choices.shown;
       this.drawHidden();
       this.table.draw();
+      this.relations.update();
     }
     if (wasEmpty || this.drawnFor !== this.shownRuns) {
       this.drawnFor = this.shownRuns;

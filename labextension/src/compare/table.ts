@@ -153,8 +153,7 @@ export class CompareTable {
     return columns.map(column => {
       const cell = cellOf(fact, column);
       const made = document.createElement('td');
-      // A tag may have no value; that it is there tells.
-      made.textContent = cell.text === '' ? '✓' : cell.text;
+      made.textContent = cell.text;
       if (cell === EMPTY) {
         made.className = 'aml-mod-none';
       } else if (cell.value !== null) {
