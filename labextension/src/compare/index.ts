@@ -45,7 +45,7 @@ const compare: JupyterFrontEndPlugin<void> = {
     const tracker = new WidgetTracker<MainAreaWidget<ComparePage>>({ namespace: NAMESPACE });
     const opener = new Opener(app, service, tracker, trans);
     app.commands.addCommand(Commands.compare, {
-      label: args => (hasRuns(args) ? trans.__('Compare') : trans.__('Compare Runs…')),
+      label: args => (hasRuns(args) ? trans.__('Compare') : args['run'] === undefined ? trans.__('Compare Runs…') : trans.__('Compare with…')),
       icon: args => (args['isPalette'] === true ? undefined : compareIcon),
       caption: trans.__('Show runs against each other: what differs, their charts, their sources'),
       describedBy: { args: ARGUMENTS },
@@ -64,6 +64,7 @@ const ARGUMENTS = {
   type: 'object',
   properties: {
     place: { type: 'string', description: 'The key of the workspace; the one looked at if left out.' },
+    run: { type: 'string', description: 'The id of a run that others are picked for.' },
     runs: { type: 'array', items: { type: 'string' }, description: 'The ids of the runs.' },
     filter: { type: 'string', description: 'A filter line, instead of ids: all runs that match.' }
   }
@@ -111,11 +112,15 @@ class Opener {
     args: ReadonlyPartialJSONObject
   ): Promise<readonly string[] | undefined> {
     const { service, trans } = this;
-    const { runs, filter } = args;
+    const { run, runs, filter } = args;
     if (Array.isArray(runs)) {
       const ids = [...new Set(runs.map(String))];
       this.tellCut(ids.length);
       return ids.slice(0, MOST);
+    }
+    if (typeof run === 'string') {
+      const others = await pickRuns(service, place, [run], trans);
+      return others && [run, ...others];
     }
     if (typeof filter !== 'string') {
       return pickRuns(service, place, [], trans);
