@@ -24,6 +24,7 @@ from benchmarks import (
     bench_models,
     bench_plots,
     bench_queue,
+    bench_server,
     bench_snapshots,
     bench_submit,
     bench_view,
@@ -56,6 +57,7 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "batch-killed": bench_batch.killed,
     "data": bench_data.rows,
     "view": bench_view.rows,
+    "server": bench_server.rows,
     "plots": bench_plots.rows,
 }
 

@@ -9,6 +9,7 @@ from jupyter_server.extension.application import ExtensionApp
 
 from . import actions, comparing, details, files, handling, hello, live, runs, sources, submitting
 from .hub import Hubs
+from .live import Sessions
 from .places import Places
 from .viewing import Viewer
 
@@ -74,14 +75,15 @@ class AmlServer(ExtensionApp):
         """Make what all handlers share."""
         assert self.serverapp is not None
         places = Places(self.serverapp.root_dir, self.depth)
+        threads = ThreadPoolExecutor(_THREADS, "aml-server")
         self.settings.update(
             aml_places=places,
             aml_hubs=Hubs(places, self.look_every, self.linger),
             aml_viewer=Viewer(self.read_only),
-            aml_sessions=set(),
+            aml_sessions=Sessions(places, threads),
             aml_read_only=self.read_only,
             aml_buffer=self.buffer,
-            aml_threads=ThreadPoolExecutor(_THREADS, "aml-server"),
+            aml_threads=threads,
         )
 
     def initialize_handlers(self) -> None:
@@ -90,8 +92,7 @@ class AmlServer(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Say goodbye to all pages, and let go of what is being done, when the server stops."""
-        for session in list(self.settings["aml_sessions"]):
-            session.end()
+        self.settings["aml_sessions"].end()
         self.settings["aml_hubs"].stop()
         self.settings["aml_viewer"].close()
         self.settings["aml_threads"].shutdown(wait=False, cancel_futures=True)

@@ -72,6 +72,12 @@ class Live(WebSocketMixin, WebSocketHandler, JupyterHandler):
         await super().get(*args, **kwargs)
 
     @property
+    def sessions(self) -> Sessions:
+        """All pages that are connected."""
+        found: Sessions = self.settings["aml_sessions"]
+        return found
+
+    @property
     def max_message_size(self) -> int:
         """What is longer ends the connection before it is read."""
         return LONGEST_ASKED
@@ -87,7 +93,7 @@ class Live(WebSocketMixin, WebSocketHandler, JupyterHandler):
         super().open(*args, **kwargs)
         self.outbox = Outbox(self, self.settings["aml_buffer"])
         self.session = Session(self, self.outbox)
-        self.settings["aml_sessions"].add(self.session)
+        self.sessions.add(self.session)
         if self.get_query_argument("api", "") != str(API):
             self.end(Close.OTHER_VERSION, f"The server speaks version {API} of the interface.")
 
@@ -106,7 +112,7 @@ class Live(WebSocketMixin, WebSocketHandler, JupyterHandler):
         super().on_close()
         session = getattr(self, "session", None)
         if session is not None:
-            self.settings["aml_sessions"].discard(session)
+            self.sessions.discard(session)
             session.close()
 
     def end(self, code: Close, reason: str) -> None:
@@ -372,6 +378,52 @@ class Session:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._socket.log.error("a page could not be told of runs", exc_info=error)
             self._socket.end(Close.INTERNAL, str(problem_of(error)["message"]))
+
+
+class Sessions:
+    """All pages that are connected. They hear when workspaces come or go; nobody looks else."""
+
+    def __init__(self, places: Places, threads: Executor, pause: float = 2.0) -> None:
+        self._places = places
+        self._threads = threads
+        self._pause = pause
+        self._sessions: set[Session] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, session: Session) -> None:
+        """Let it hear of workspaces from now on."""
+        self._sessions.add(session)
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._look())
+
+    def discard(self, session: Session) -> None:
+        """Tell it nothing more."""
+        self._sessions.discard(session)
+        if not self._sessions and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def end(self) -> None:
+        """Close all connections, because the server stops."""
+        for session in list(self._sessions):
+            session.end()
+
+    async def _look(self) -> None:
+        before: list[dict[str, Any]] | None = None
+        while True:
+            found = before
+            try:
+                found = await asyncio.get_running_loop().run_in_executor(self._threads, self._now)
+            except (OSError, AmlError):
+                pass  # the next look may go well
+            if before is not None and found != before:
+                for session in list(self._sessions):
+                    session.tell({"kind": "places", "places": found})
+            before = found
+            await asyncio.sleep(self._pause)
+
+    def _now(self) -> list[dict[str, Any]]:
+        return [self._places.to_wire(place) for place in self._places.look(walk=False)]
 
 
 def with_bytes(text: bytes, buffer: bytes) -> bytes:

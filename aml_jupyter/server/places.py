@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ class Places:
         self._walking = threading.Lock()
         self._known: dict[Path, tuple[object, Place]] = {}
         self._walked: frozenset[Path] = frozenset()
+        self._noted: tuple[int, frozenset[Path]] = (0, frozenset())
         self._next_walk = 0.0
 
     def look(self, walk: bool = True) -> list[Place]:
@@ -104,7 +105,8 @@ class Places:
         with self._lock:
             found = [place for root in roots if (place := self._place(root)) is not None]
             self._known = {place.root: self._known[place.root] for place in found}
-        return found
+        # What cannot be opened must not be what a page shows first.
+        return sorted(found, key=lambda place: place.problem is not None)
 
     def get(self, key: str) -> Place:
         """The one with that key; looked for anew if it is not known."""
@@ -142,16 +144,24 @@ class Places:
                 yield folder / NAME
                 return
 
-    def _seen(self) -> Iterator[Path]:
-        """Those below the root that were used on this machine."""
-        for note in home().workspaces.glob("*.json"):
-            record = layout.read_json(str(note))
-            path = record.get("root") if isinstance(record, dict) else None
-            if not isinstance(path, str) or not os.path.isabs(path):
-                continue
-            root = Path(os.path.realpath(path))
-            if root.name == NAME and root.is_relative_to(self.root) and (root / _RECORD).is_file():
-                yield root
+    def _seen(self) -> Iterable[Path]:
+        """Those below the root that were used on this machine; read when there are others."""
+        notes = home().workspaces
+        try:
+            mark = notes.stat().st_mtime_ns
+        except OSError:
+            return ()
+        if mark != self._noted[0]:
+            self._noted = mark, frozenset(filter(None, map(self._noted_in, notes.glob("*.json"))))
+        return self._noted[1]
+
+    def _noted_in(self, note: Path) -> Path | None:
+        record = layout.read_json(str(note))
+        path = record.get("root") if isinstance(record, dict) else None
+        if not isinstance(path, str) or not os.path.isabs(path):
+            return None
+        root = Path(os.path.realpath(path))
+        return root if root.name == NAME and root.is_relative_to(self.root) else None
 
     def _walk(self) -> None:
         if not self._walking.acquire(blocking=False):

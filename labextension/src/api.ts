@@ -30,6 +30,8 @@ export interface Place {
   name: string;
   /** Its project folder below the server's root; empty for the root, or a folder that the root lies in. */
   project: string;
+  /** Why it cannot be opened, if it cannot. */
+  problem?: Problem;
 }
 
 /** A run as one row of a list. */
@@ -125,8 +127,6 @@ export interface CellPlace {
 export interface ActionAsked {
   name?: string;
   value?: string | null;
-  /** Of rerun: options by name, as in a form. */
-  changes?: Readonly<Record<string, string | null>>;
 }
 
 /** What came of an action. */
@@ -327,14 +327,15 @@ export interface LiveAsked {
   asked?: Asked;
 }
 
-/** A message from the server. counts: how many runs are in which state. changed: rows that are new or other, and ids of runs that are gone. behind: too much has changed, ask for lists anew. ended: runs that have just ended, also for who hears of counts only. state: a part of a view's shared state. told: an answer to a view; its bytes, if any, come in the same binary message. failed: a view could not be opened. */
+/** A message from the server. counts: how many runs are in which state. changed: rows that are new or other, and ids of runs that are gone. behind: too much has changed, ask for lists anew. ended: runs that have just ended, also for who hears of counts only. places: workspaces have come or gone, these are all. state: a part of a view's shared state. told: an answer to a view; its bytes, if any, come in the same binary message. failed: a view could not be opened. */
 export interface LiveTold {
-  kind: "counts" | "changed" | "behind" | "ended" | "state" | "told" | "failed";
+  kind: "counts" | "changed" | "behind" | "ended" | "places" | "state" | "told" | "failed";
   place?: string;
   seq?: number;
   counts?: Counts;
   rows?: RunRow[];
   gone?: string[];
+  places?: Place[];
   view?: string;
   name?: string;
   value?: unknown;

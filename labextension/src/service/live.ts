@@ -3,7 +3,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import { API, type LiveAsked } from '../api';
+import { API, type LiveAsked, type Place } from '../api';
 import type { ILive, IServerView, PlaceListener, ViewListener } from '../tokens';
 import { decode } from './message';
 import { API_PATH } from './rest';
@@ -33,6 +33,8 @@ export interface LiveOwner {
   stopped(code: number): void;
   /** Whether there is such a workspace, as far as is known. */
   knows(place: string): boolean;
+  /** Workspaces have come or gone; these are all. */
+  placesTold(places: readonly Place[]): void;
   /** A workspace is gone; the promise comes when places are known anew. */
   placeGone(): Promise<unknown>;
   /** Whether a connection that never opened may open if it is tried again. */
@@ -294,7 +296,10 @@ export class Live implements ILive {
 
   private onMessage(event: MessageEvent<string | ArrayBuffer>): void {
     const [told, buffers] = decode(event.data);
-    if (told.view !== undefined) {
+    if (told.places !== undefined) {
+      this.owner.placesTold(told.places);
+      this.tellLevels();
+    } else if (told.view !== undefined) {
       this.views.get(told.view)?.hear(told, buffers);
     } else if (told.place !== undefined) {
       this.places.get(told.place)?.hear(told);

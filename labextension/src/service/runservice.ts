@@ -32,6 +32,7 @@ export class RunService implements IRunService {
     this.live = new Live(settings, {
       stopped: code => this.problem.emit(new ServerError(this.problemOfClose(code), code)),
       knows: place => this.found.some(({ key }) => key === place),
+      placesTold: places => this.know(places),
       placeGone: () => this.lookAgain().catch(() => undefined),
       mayOpen: () => this.mayOpen()
     });
@@ -100,13 +101,17 @@ export class RunService implements IRunService {
       throw new ServerError(this.problemOfVersion(hello), Close.otherVersion);
     }
     this.chosen ??= remembered;
+    this.know(hello.places);
+    this.live.greeted();
+    return hello;
+  }
+
+  private know(places: readonly Place[]): void {
     const before = JSON.stringify([this.found, this.place]);
-    this.found = hello.places;
+    this.found = places;
     if (before !== JSON.stringify([this.found, this.place])) {
       this.changed.emit();
     }
-    this.live.greeted();
-    return hello;
   }
 
   private async mayOpen(): Promise<boolean> {
