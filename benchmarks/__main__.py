@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import (
     bench_batch,
+    bench_compare,
     bench_compat,
     bench_data,
     bench_docker,
@@ -36,6 +37,7 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "metrics": bench_metrics.rows,
     "mlflow": bench_mlflow.rows,
     "import": bench_import.rows,
+    "compare": bench_compare.rows,
     "compat": bench_compat.rows,
     "submit": bench_submit.rows,
     "log": bench_log.rows,

@@ -116,7 +116,7 @@ def test_runs_are_picked_told_apart_copied_into_a_notebook_and_there_again(
     # There again after a reload, with what was chosen.
     until(lambda: f'"baseline":"{pair[0].id}"' in saved(lab))
     page.reload()
-    expect(row(page, "rate")).to_contain_text("−50.0 %")
+    expect(row(page, "rate")).to_contain_text("−50.0 %", timeout=30_000)
     expect(row(page, "data")).to_contain_text("digits")
 
     # The line that was copied shows the same runs in a notebook.

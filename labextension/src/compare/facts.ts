@@ -96,7 +96,10 @@ function sectionFacts(
     const said = differs ? values : new Array<string | null>(runs).fill(values[0] ?? null);
     // A tag may have no value; that it is there tells.
     const cells = said.map(value =>
-      value === null ? EMPTY : { text: value || '✓', value: asNumber(value) }
+      value === null
+        ? EMPTY
+        : // What names something is no number, though its digits may be one.
+          { text: value || '✓', value: section.kind === 'facts' ? null : asNumber(value) }
     );
     const words = section.kind === 'facts' ? (names[name] ?? name) : name;
     return { key: `${section.kind} ${name}`, kind: section.kind, name: words, differs, better: null, cells };
