@@ -126,6 +126,18 @@ def test_charts_travel_as_numbers_and_again_when_there_are_more(
     assert page.plots()[-1][1][:4].tolist() == [0, 1, 0.5, 0.25]
 
 
+def test_of_many_ranges_asked_for_the_last_one_counts(
+    viewer: Viewer, place: Place, page: Page, run: Run
+) -> None:
+    run.log("loss", 0.5)
+    view = opened(viewer, place, page, run)
+    key = page.state()["charts"]["figures"][0]["model"]
+    for high in range(1, 301):
+        view.ask({"kind": "plots", "plots": [{"key": key, "columns": 9, "low": 0, "high": high}]})
+    until(lambda: page.plots() and page.plots()[-1][0]["high"] == 300)
+    assert len(page.plots()) < 300
+
+
 def test_a_hidden_page_is_sent_nothing_until_it_is_shown(
     viewer: Viewer, place: Place, page: Page, run: Run
 ) -> None:

@@ -107,6 +107,7 @@ class ServerView:
         self._session: ViewSession | None = None
         self._closed = False
         self._pause: float | None = INTERVAL
+        self._plots: deque[Any] = deque(maxlen=1)
         # A question need not wait until a look has read what a job wrote.
         self._asking, self._looking = viewer.lane(), viewer.lane()
         self._asking.do(lambda: self._begin(place, list(runs), state))
@@ -117,6 +118,9 @@ class ServerView:
 
     def ask(self, asked: Mapping[str, Any]) -> None:
         """Answer a message of the wire's type ``Asked``."""
+        if asked.get("kind") == "plots":
+            # A reader who moves on does not want what was in sight before: the last one counts.
+            self._plots.append(asked.get("plots") or ())
         self._asking.do(lambda: self._answer(asked))
 
     def close(self) -> None:
@@ -180,7 +184,8 @@ class ServerView:
     def _answered(self, session: ViewSession, asked: Mapping[str, Any]) -> None:
         kind = asked["kind"]
         if kind == "plots":
-            self._charts.show(asked.get("plots") or ())
+            if self._plots:
+                self._charts.show(self._plots.popleft())
         elif kind == "folder":
             # Its desktop, if the server has one, need not be where the page is.
             self._screen.tell("said", str(session.runs[0].folder))
