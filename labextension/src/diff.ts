@@ -194,7 +194,10 @@ export class DiffView {
     table.classList.toggle('aml-mod-beside', this.isSideBySide);
     const body = element('tbody', {});
     body.append(...(this.isSideBySide ? pairsOf(shown).map(besideRow) : shown.map(belowRow)));
-    table.append(body);
+    // The first row may be one cell: widths are the columns' own.
+    const columns = this.isSideBySide ? ['number', 'line', 'number', 'line'] : [];
+    const widths = columns.map(name => element('col', { class: `aml-Diff-col-${name}` }));
+    table.append(element('colgroup', {}, ...widths), body);
     const cut = shown.length < lines.length ? this.trans.__('The rest is not shown.') : file.note;
     return element(
       'div',

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +49,9 @@ class Lab:
     url: str
     folder: Path
     app: App = "jupyterlab"
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    _processes: list[subprocess.Popen[bytes]] = field(default_factory=list, repr=False)
 
     @property
     def root(self) -> Path:
@@ -102,6 +105,26 @@ class Lab:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
 
+    def start(self) -> None:
+        """Start it, and return once it answers."""
+        log = self.folder / "server.log"
+        with log.open("ab") as output:
+            server = subprocess.Popen(
+                self.command,
+                cwd=self.root,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self._processes.append(server)
+        _wait_until_up(self, server, log)
+
+    def stop(self) -> None:
+        """End it, and with it all its kernels."""
+        while self._processes:
+            _stop(self._processes.pop())
+
     @contextlib.contextmanager
     def theme(self, name: str) -> Iterator[None]:
         """Let pages opened meanwhile have this theme."""
@@ -125,28 +148,25 @@ def code_cell(source: str, outputs: list[dict[str, object]] | None = None) -> di
 
 
 @contextlib.contextmanager
-def running_lab(folder: Path, app: App = "jupyterlab") -> Iterator[Lab]:
+def running_lab(
+    folder: Path, app: App = "jupyterlab", python: str = sys.executable, **variables: str
+) -> Iterator[Lab]:
     """Start one with every folder of its own under `folder`, and stop it afterwards."""
-    lab = Lab(f"http://127.0.0.1:{_free_port()}", folder, app)
-    lab.root.mkdir(parents=True)
+    port = _free_port()
+    command = (python, "-m", app, f"--port={port}")
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {**_environment(folder), **variables}
+    lab = Lab(f"http://127.0.0.1:{port}", folder, app, command, environment)
+    lab.root.mkdir()
     # Else a question about news covers a corner of every page.
     _write_setting(folder, "apputils-extension/notification", {"fetchNews": "false"})
     # Else cells out of sight are not in the page, and a test cannot find them.
     _write_setting(folder, "notebook-extension/tracker", {"windowingMode": "none"})
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", app, f"--port={lab.url.rpartition(':')[2]}"],
-            cwd=lab.root,
-            env=_environment(folder),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
     try:
-        _wait_until_up(lab, server, folder / "server.log")
+        lab.start()
         yield lab
     finally:
-        _stop(server)
+        lab.stop()
         stop_runner(folder / "aml")
 
 

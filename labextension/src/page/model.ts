@@ -56,6 +56,11 @@ export class ServerModel implements AnyModel {
     this.view.dispose();
   }
 
+  /** Whether the page has set a part of the state, and not the server. */
+  hasDecided(name: Name): boolean {
+    return this.decided.has(name);
+  }
+
   get(name: string): unknown {
     return this.state[name as Name];
   }

@@ -64,7 +64,6 @@ export class RunContent extends Widget {
     this.name = given.name ?? given.run;
     this.tab = given.tab ?? '';
     this.addClass('aml-Page');
-    this.node.setAttribute('role', 'region');
     this.node.append(this.banner, this.empty, this.box);
     service.live.connectedChanged.connect(this.updateBanner, this);
     // Who looks for the cell must know in which workspace the run is.
@@ -162,7 +161,8 @@ export class RunContent extends Widget {
 
   private onTab(session: Session): void {
     const tab = openTab(session);
-    if (tab !== this.tab) {
+    // What nobody has chosen may be another one next time: the error, where it fails meanwhile.
+    if (tab !== this.tab && this.model?.hasDecided('tab') === true) {
       this.tab = tab;
       this.remembered.emit();
     }
@@ -174,7 +174,6 @@ export class RunContent extends Widget {
     title.label = name;
     title.icon = stateIcon(look);
     title.caption = [name, look.label, this.given.run].filter(Boolean).join('\n');
-    this.node.setAttribute('aria-label', trans.__('Run %1', name));
   }
 
   private fail(problem: Problem): void {
