@@ -163,7 +163,26 @@ def test_who_may_only_read_can_change_nothing(run: Run, home: Path, tmp_path: Pa
             assert answer.status in ((200,) if "{" in path else (200, 400)), answer
         for route in WRITES:
             assert_problem(server.ask(path_of(route, server, run), "POST", {}), 403)
+        refused = refused_in_a_view(server, run)
+    assert refused == "You may not change runs on this server."
     assert not run._read().archived
+    assert not run.tags
+
+
+def refused_in_a_view(server: Server, run: Run) -> str:
+    """What a view says when it is asked to tag its run."""
+    socket = server.live()
+    view, tag = {"view": "v"}, {"kind": "tag", "name": "a", "value": "b"}
+    opened = {"kind": "open", **view, "place": server.place(), "runs": [run.id]}
+    for message in (opened, {"kind": "ask", **view, "asked": tag}):
+        socket.send(json.dumps(message))
+    socket.settimeout(20)
+    while True:
+        told = json.loads(socket.recv()).get("told") or {}
+        if told.get("bad"):
+            socket.close()
+            socket.shutdown()
+            return str(told["said"])
 
 
 def test_who_may_not_read_sees_nothing(run: Run, home: Path, tmp_path: Path) -> None:
@@ -190,6 +209,7 @@ def test_a_server_that_only_shows_changes_nothing(run: Run, home: Path, tmp_path
             assert "AmlServer.read_only" in answer.json["hint"]
         for route in WRITES:
             assert_problem(server.ask(path_of(route, server, run), "POST", {}), 403)
+        assert refused_in_a_view(server, run)
     assert run.folder.exists()
     assert not run.tags
     assert not run._read().archived
