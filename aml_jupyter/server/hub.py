@@ -90,6 +90,8 @@ class Hub:
         return self._seq
 
     def _begun(self) -> Changes:
+        if self._changes is not None:  # a list need not wait for a look that takes its time
+            return self._changes
         with self._looking:
             if self._changes is None:
                 from ..watching.changes import Changes
@@ -119,11 +121,13 @@ class Hub:
         if not self.is_followed:
             self._look()  # what happened while nobody watched is news to who asks since then only
         with self._state:
+            if self._stopped:
+                raise NotHere(f"The workspace {self.place.name} is gone.", "Reload the page.")
             self._loop = loop
             self._listeners[listener] = level
             first = [m for m in self._resumed(since) if level == "rows" or not m.for_rows]
             _soon(loop, lambda: listener.hear(self.place.key, first))
-            if not self.is_followed and not self._stopped:
+            if not self.is_followed:
                 name = f"aml-hub-{self.place.name}"
                 self._thread = threading.Thread(target=self._run, name=name, daemon=True)
                 self._thread.start()
