@@ -46,6 +46,7 @@ export const runCommandsPlugin: JupyterFrontEndPlugin<void> = {
   ) => {
     const trans = (translator ?? nullTranslator).load('aml_jupyter');
     const server = new Server(service);
+    palette?.addItem({ command: Commands.showPanel, category: trans.__('Runs') });
     for (const [id, deed] of Object.entries(deedsOf(app, service, trans))) {
       addDeed(app, id, deed, server, trans);
       palette?.addItem({ command: id, category: trans.__('Runs') });
