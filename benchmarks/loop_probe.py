@@ -10,7 +10,8 @@ from typing import Any
 
 _EVERY = 0.005
 VARIABLE = "AML_BENCH_LAGS"
-"""Names the file that the delays are written to: pairs of a time and seconds."""
+"""Names the file that the delays are written to: a time, the delay in seconds, and for how much of
+it this process had a processor, with whatever thread; the rest others had."""
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
@@ -22,18 +23,19 @@ def _load_jupyter_server_extension(server: Any) -> None:
 
 
 async def _probe() -> None:
-    lags: list[tuple[float, float]] = []
+    lags: list[tuple[float, float, float]] = []
     written = time.monotonic()
     while True:
-        asked = time.perf_counter()
+        asked, computed = time.perf_counter(), time.process_time()
         await asyncio.sleep(_EVERY)
-        lags.append((time.time(), max(0.0, time.perf_counter() - asked - _EVERY)))
+        late = max(0.0, time.perf_counter() - asked - _EVERY)
+        lags.append((time.time(), late, min(late, time.process_time() - computed)))
         if time.monotonic() > written + 1:
             await asyncio.to_thread(_write, list(lags))
             written = time.monotonic()
 
 
-def _write(lags: list[tuple[float, float]]) -> None:
+def _write(lags: list[tuple[float, float, float]]) -> None:
     path = os.environ[VARIABLE]
     with open(f"{path}.new", "w") as file:
         json.dump(lags, file)
