@@ -20,7 +20,7 @@ import { Commands, IRunService, ServerError } from '../tokens';
 import { speakAsPage } from '../view/words';
 import { compareIcon } from './icon';
 import { CompareModel, FIRST, MOST, type Choices } from './model';
-import { ComparePage } from './page';
+import type { ComparePage } from './page';
 import { matching, pickRuns } from './picker';
 
 const NAMESPACE = 'aml-compare';
@@ -94,7 +94,7 @@ class Opener {
     try {
       const runs = await this.runsOf(place, args);
       if (runs !== undefined) {
-        this.show({ ...choicesOf(args), place, runs }, args['page']);
+        await this.show({ ...choicesOf(args), place, runs }, args['page']);
       }
     } catch (error) {
       const { message, hint } = error instanceof ServerError ? error.problem : { message: String(error), hint: '' };
@@ -139,8 +139,10 @@ class Opener {
     }
   }
 
-  private show(choices: Choices, id: unknown): void {
+  private async show(choices: Choices, id: unknown): Promise<void> {
     const { app, tracker, trans } = this;
+    // Fetched when a page is opened first, as the pages of runs are.
+    const { ComparePage } = await import('./page');
     const model = new CompareModel(this.service, trans, choices);
     const content = new ComparePage(model, {
       open: run => void app.commands.execute(Commands.open, { place: choices.place, run })

@@ -11,7 +11,6 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import type { Form, FormAnswer } from '../api';
 import { Commands, IRunService } from '../tokens';
 import { namedOrPicked, ONE_RUN } from './asked';
-import { FormDialog } from './form';
 import type { Texts } from './formfield';
 import { batchIcon, runCellIcon, runsIcon } from './icons';
 import { openAction } from './opening';
@@ -89,6 +88,7 @@ class Forms {
       remember: (values: Texts) => void (key && this.state?.save(key, values))
     };
     const remembered = key ? await this.state?.fetch(key).catch(() => undefined) : undefined;
+    const { FormDialog } = await import('./form');
     const dialog = new FormDialog(form, titled(form), texts(remembered), owner, trans);
     const answer = await dialog.open();
     if (answer !== null) {

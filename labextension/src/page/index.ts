@@ -11,7 +11,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { Commands, IRunService } from '../tokens';
 import { REVEAL_CELL_EVENT } from '../view/failure_view';
 import { speakAsPage } from '../view/words';
-import { RunContent, RunPage, type Elsewhere, type PageArguments } from './run_page';
+import type { Elsewhere, PageArguments, RunPage } from './run_page';
 
 /** Shows runs in the main area, each on a page of its own. */
 const runPage: JupyterFrontEndPlugin<void> = {
@@ -61,6 +61,8 @@ const ARGUMENTS = {
   }
 };
 
+type Parts = typeof import('./run_page');
+
 /** The pages that are open, one for each run. */
 class Pages {
   readonly tracker = new WidgetTracker<RunPage>({ namespace: 'aml-run-page' });
@@ -81,8 +83,10 @@ class Pages {
   /** Show the page of a run; the one there is, if there is one. */
   async open(asked: PageArguments): Promise<RunPage> {
     const place = asked.place || (await this.placeKey());
+    // Fetched when a page is opened first: JupyterLab need not wait for charts that nobody looks at.
+    const parts = await import('./run_page');
     const known = this.find(place, asked.run);
-    const page = known ?? this.made({ ...asked, place });
+    const page = known ?? this.made(parts, { ...asked, place });
     if (known === undefined) {
       this.app.shell.add(page, 'main', { type: 'Run' });
       await this.tracker.add(page);
@@ -98,7 +102,7 @@ class Pages {
     });
   }
 
-  private made(args: PageArguments): RunPage {
+  private made({ RunContent, RunPage }: Parts, args: PageArguments): RunPage {
     const content = new RunContent(this.service, args, this.elsewhere(args.place), this.trans);
     const page = new RunPage(content);
     content.changed.connect(() => void this.tracker.save(page));
