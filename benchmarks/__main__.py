@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import (
     bench_batch,
+    bench_charts,
     bench_compare,
     bench_compat,
     bench_data,
@@ -61,6 +62,7 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "view": bench_view.rows,
     "server": bench_server.rows,
     "plots": bench_plots.rows,
+    "charts": bench_charts.rows,
 }
 
 _HERE = Path(__file__).parent

@@ -49,8 +49,12 @@ window.bench = (() => {
       };
     },
 
-    // Count frames from now on; `counted` ends it and says how many there were a second.
+    // Count frames from now on, and pieces of work that held them up for more than 50 ms in `long`;
+    // `counted` ends it and says how many frames there were a second.
     count() {
+      bench.long = 0;
+      const observer = new PerformanceObserver(list => (bench.long += list.getEntries().length));
+      observer.observe({ type: 'longtask' });
       let [first, last, frames, going] = [0, 0, -1, true];
       const frame = time => {
         first ||= time;
@@ -63,6 +67,7 @@ window.bench = (() => {
       requestAnimationFrame(frame);
       bench.counted = () => {
         going = false;
+        observer.disconnect();
         return (1000 * frames) / (last - first);
       };
     }

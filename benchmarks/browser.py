@@ -31,7 +31,9 @@ from tests.ui.lab import Lab, running_lab
 LINE = ".aml-view .aml-charts path.line"
 """The drawn line of a chart in a live view."""
 
-_MEASURING = Path(__file__).with_name("browser.js").read_text()
+MEASURING = Path(__file__).with_name("browser.js").read_text()
+"""Put into every page: what it measures of itself."""
+
 _SIZE = ViewportSize(width=1280, height=900)
 _EXECUTED = re.compile(r"\[\d+\]:")
 _BEGIN = """\
@@ -172,7 +174,7 @@ class Jupyter:
         # One for all pages, so that JupyterLab itself is loaded but once.
         self._context = browser.new_context(viewport=_SIZE, locale="en-GB")
         self._context.set_default_timeout(30_000)
-        self._context.add_init_script(_MEASURING)
+        self._context.add_init_script(MEASURING)
         self._opened = 0
 
     @contextlib.contextmanager

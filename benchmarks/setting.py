@@ -43,12 +43,16 @@ QUICK = Effort(repeat=2, share=0.02)
 
 
 @contextlib.contextmanager
-def experiment(**variables: str) -> Iterator[Experiment]:
-    """An experiment with nobody else in its workspace and home; its runner ends with it."""
+def experiment(project: Path | None = None, **variables: str) -> Iterator[Experiment]:
+    """An experiment with nobody else in its workspace and home; its runner ends with it.
+
+    The workspace is in the folder ``project``, else in one of its own.
+    """
     with tempfile.TemporaryDirectory(prefix="aml-bench-") as place, _environment(variables):
         os.environ["AML_HOME"] = f"{place}/home"
-        project = Path(place, "project")
-        project.mkdir()
+        if project is None:
+            project = Path(place, "project")
+            project.mkdir()
         WorkspaceFolder.create(project)
         try:
             yield Experiment(Workspace.from_config(project), "bench")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -228,3 +230,135 @@ def test_a_scatter_plot_says_its_runs_and_opens_them(opened: Page) -> None:
     across.select_option("optimizer")
     expect(opened.get_by_role("button", name="log x")).to_be_hidden()
     assert opened.evaluate("heard.choice.x") == "optimizer"
+
+
+def test_keys_move_a_chart_and_zooming_together_moves_all(opened: Page) -> None:
+    show(opened, RISING, RISING.replace("'rising'", "'other'"))
+    opened.get_by_role("button", name="Zoom together").click()
+    chart = figure(opened, "rising")
+    chart.press("+")
+    until_range(opened, 1667, 8333)
+    assert [one["low"] for one in asked(opened)] == [asked(opened)[0]["low"]] * 2
+    chart.press("ArrowRight")
+    until_range(opened, 3000, 9667)
+    chart.press("Home")
+    until(lambda: {one["low"] for one in asked(opened)} == {None})
+    # While a pointer is in one, the other says what it has there.
+    opened.mouse.move(*at(chart, 0.5))
+    expect(figure(opened, "other").locator(".aml-chart-last")).to_have_text(re.compile("^[45]"))
+    chart.press("f")
+    opened.wait_for_function("document.fullscreenElement?.classList.contains('aml-chart')")
+    chart.press("Escape")
+    opened.wait_for_function("document.fullscreenElement === null")
+
+
+def test_a_box_and_the_middle_button_choose_both_axes_and_move_them(opened: Page) -> None:
+    show(opened, RISING)
+    chart = figure(opened, "rising")
+    opened.keyboard.down("Alt")
+    drag(chart, (0.2, 0.2), (0.6, 0.8))
+    opened.keyboard.up("Alt")
+    until_range(opened, 2000, 6000)
+    before = opened.evaluate("[...grid.onScreen][0].figure.range.y")
+    assert 1500 < before[0] < before[1] < 8500
+    opened.mouse.move(*at(chart, 0.5, 0.5))
+    opened.mouse.down(button="middle")
+    opened.mouse.move(*at(chart, 0.75, 0.25), steps=4)
+    opened.mouse.up(button="middle")
+    until_range(opened, 1000, 5000)
+    after = opened.evaluate("[...grid.onScreen][0].figure.range.y")
+    assert after[0] < before[0] - 1000
+    opened.mouse.dblclick(*at(chart, 0.5))
+    until(lambda: asked(opened)[0]["low"] is None)
+
+
+def test_logarithms_times_and_smoothing_change_what_is_drawn(opened: Page) -> None:
+    show(opened, RISING, HOLES, options="{log_x: true}")
+    chart = figure(opened, "rising")
+    drag(chart, (0.5, 0.5), (0.75, 0.5))
+    # The lowest that is drawn is 24: halfway from there to 9999 by factors is 490.
+    until_range(opened, 490, 2213, within=60)
+    opened.evaluate("source.setOptions({log_x: false, axis: 'clock'})")
+    until(lambda: asked(opened)[0]["low"] is None)
+    opened.evaluate("source.renew()")
+    opened.mouse.move(*at(chart, 0.5))
+    expect(chart.locator(".aml-chart-where")).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
+    opened.evaluate("source.setOptions({axis: 'step', smoothing: 0.9})")
+    opened.evaluate("source.renew()")
+    opened.mouse.move(*at(chart, 0.52))
+    # The smooth value, and beside it what was logged.
+    expect(chart.locator(".aml-chart-tip b")).to_have_text(re.compile(r"^[\d.]+ \([\d.]+\)$"))
+    holes = figure(opened, "holes")
+    opened.mouse.move(*at(holes, 5 / 9))
+    expect(holes.locator(".aml-chart-tip")).to_contain_text("NaN")
+    opened.mouse.move(*at(holes, 7 / 9))
+    expect(holes.locator(".aml-chart-tip")).to_contain_text("∞")
+
+
+def test_a_chart_is_saved_as_values_and_as_a_picture(opened: Page) -> None:
+    show(opened, SEVERAL)
+    chart = figure(opened, "several")
+    chart.hover()
+    chart.get_by_role("button", name="Save or copy").click()
+    with opened.expect_download() as values:
+        opened.get_by_role("menuitem", name="Save values as CSV").click()
+    assert values.value.suggested_filename == "several.csv"
+    lines = values.value.path().read_text().splitlines()
+    assert lines[:3] == ["line,run,metric,step,value", "one,run,one,0,0", "one,run,one,1,1"]
+    assert len(lines) == 1 + 3 * 101
+    chart.get_by_role("button", name="Save or copy").click()
+    with opened.expect_download() as picture:
+        opened.get_by_role("menuitem", name="Save as PNG").click()
+    width, height = struct.unpack(">II", picture.value.path().read_bytes()[16:24])
+    box = chart.bounding_box()
+    assert box is not None
+    assert (width, height) == (round(box["width"]) - 2, round(box["height"]) - 2)
+
+
+def test_colours_are_those_of_the_theme_as_soon_as_it_changes(opened: Page) -> None:
+    show(opened, SEVERAL)
+    before = opened.evaluate("[...grid.onScreen][0].figure.theme.faint")
+    opened.evaluate("theme.href = theme.href.replace('light', 'dark')")
+    opened.wait_for_function(
+        f"getComputedStyle(document.body).getPropertyValue('--jp-ui-font-color2') !== '{before}'"
+    )
+    opened.evaluate("document.body.dataset.jpThemeName = 'dark'")
+    dark = "[...grid.onScreen][0].figure.theme.faint"
+    opened.wait_for_function(f"{dark} !== '{before}'")
+    opened.evaluate("theme.href = theme.href.replace('dark', 'light')")
+
+
+def test_what_is_logged_meanwhile_is_drawn(opened: Page) -> None:
+    show(opened, RISING)
+    chart = figure(opened, "rising, last value 9999")
+    expect(chart).to_be_visible()
+    drawn = "document.querySelector('canvas').toDataURL()"
+    before = opened.evaluate(drawn)
+    opened.evaluate("source.all[0].lines[0].count = 20000; source.renew()")
+    expect(figure(opened, "rising, last value 19999")).to_be_visible()
+    opened.wait_for_function(f"{drawn} !== '{before}'")
+
+
+def test_fingers_point_and_pinch(browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 800, "height": 600}, has_touch=True)
+    page = context.new_page()
+    touch = context.new_cdp_session(page)
+
+    def fingers(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": nth} for nth, (x, y) in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    with plot_page() as url:
+        page.goto(url)
+        page.wait_for_function("window.isReady")
+        show(page, RISING)
+        chart = figure(page, "rising")
+        fingers("touchStart", at(chart, 0.5))
+        fingers("touchEnd")
+        expect(chart.locator(".aml-chart-where")).to_contain_text("step")
+        fingers("touchStart", at(chart, 0.4), at(chart, 0.6))
+        fingers("touchMove", at(chart, 0.3), at(chart, 0.7))
+        fingers("touchMove", at(chart, 0.2), at(chart, 0.8))
+        fingers("touchEnd")
+        until_range(page, 3333, 6667, within=200)
+    context.close()

@@ -52,6 +52,7 @@ export class PlotFigure implements ChartModel, Framed {
   private seen: { x: Range; y: Range } | null = null;
   private made: { curves: Curve[]; gaps: Gap[] } | null = null;
   ticks: { x: readonly Tick[]; y: readonly Tick[] } = { x: [], y: [] };
+  private laidOut = '';
   private left = 40;
   private home: Range = NOTHING;
 
@@ -206,6 +207,18 @@ export class PlotFigure implements ChartModel, Framed {
     this.changed();
   }
 
+  /** Whether the detail at hand is that of another part of the same width, with this one in it. */
+  get hasDetail(): boolean {
+    const { x } = this.chosen;
+    if (!x || this.whole?.isExact || !this.detail) {
+      return !x || this.whole?.isExact === true;
+    }
+    const [low, high] = this.detail.covers;
+    // It covers twice what was asked for.
+    const isSameWidth = Math.abs((high - low) / (2 * (x[1] - x[0])) - 1) < 1e-6;
+    return isSameWidth && low <= x[0] && high >= x[1];
+  }
+
   /** What to ask for, while it is on screen. */
   asked(): PlotAsked | null {
     if (this.size.width === 0) {
@@ -253,6 +266,11 @@ export class PlotFigure implements ChartModel, Framed {
   private layOut(): void {
     const { x, y } = this.range;
     const { width, height } = this.size;
+    const state = [...x, ...y, width, height, this.unit, this.log.x, this.log.y].join();
+    if (state === this.laidOut) {
+      return;
+    }
+    this.laidOut = state;
     this.ticks = {
       x: ticksAlong(...x, width, this.unit, this.log.x),
       y: ticksUp(...y, height, this.log.y)

@@ -12,6 +12,10 @@ import { Tile } from './tile';
 const MARGIN = '300px';
 /** Milliseconds without a move until detail is asked for. */
 const REST = 60;
+/** Milliseconds without a move until there is to be as much detail on either side again. */
+const LONG_REST = 400;
+/** Milliseconds for which a reader who goes on moving sees less detail. */
+const PATIENCE = 250;
 /** Milliseconds of a frame that may go into new lines; what a reader moves is always drawn. */
 const BUDGET = 8;
 
@@ -35,6 +39,8 @@ export class PlotGrid {
   private smoothing: number;
   private theme: Theme | null = null;
   private asking = 0;
+  /** Since when there is less detail than there could be; 0 where there is enough. */
+  private lacksSince = 0;
   private lastAsked = '';
   private pointed: number | null = null;
 
@@ -160,7 +166,19 @@ export class PlotGrid {
     this.asking = window.setTimeout(() => this.ask(), wait);
   }
 
+  /** While a reader moves, ask only for what is not there: answers cost what frames are made of. */
+  private askWhenMoved(): void {
+    if ([...this.inSight].every(figure => figure.hasDetail)) {
+      this.askLater(LONG_REST);
+      return;
+    }
+    const now = performance.now();
+    this.lacksSince ||= now;
+    this.askLater(Math.min(REST, Math.max(0, this.lacksSince + PATIENCE - now)));
+  }
+
   private ask(): void {
+    this.asking = this.lacksSince = 0;
     const plots = [...this.onScreen].flatMap(tile => tile.figure.asked() ?? []);
     const asked = JSON.stringify(plots);
     if (asked !== this.lastAsked && this.source.ask({ kind: 'plots', plots })) {
@@ -179,7 +197,10 @@ export class PlotGrid {
     if (tile && data.axis === this.look.axis) {
       tile.figure.take(new Plotted(data, buffer, this.look));
       // Where every point is there by now, or not any more, something else is to be asked for.
-      this.askLater(REST);
+      // A question that is due is not put off, however often lines come.
+      if (this.asking === 0) {
+        this.askLater(LONG_REST);
+      }
     }
   }
 
@@ -189,7 +210,7 @@ export class PlotGrid {
     if (this.areTogether) {
       this.figures().filter(figure => figure !== moved).forEach(figure => figure.follow(moved.chosenX));
     }
-    this.askLater(REST);
+    this.askWhenMoved();
     const zoomed = this.figures().some(figure => figure.zoomed);
     this.wasZoomed = zoomed;
     if (this.source.options().zoomed !== zoomed) {

@@ -1,10 +1,10 @@
 import { element } from '../dom';
 import type { PlotFigure } from './figure';
+import { AXIS } from './frame';
 import type { DrawnLine } from './lines';
 import type { Theme } from './theme';
 
 const ROW = 17;
-const AXIS = 26;
 const SWATCH = 24;
 
 /** What is seen of a chart as separated values: a row for each point. */

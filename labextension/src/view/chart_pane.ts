@@ -33,6 +33,7 @@ export class Pane {
   private size = { width: 0, height: 0 };
   private legendSays = '';
   private lastSays = '';
+  private inset = '';
 
   constructor(
     private readonly el: HTMLElement,
@@ -186,8 +187,13 @@ export class Pane {
   private measure(): void {
     const { width, height } = this.plot();
     const { top, right, bottom, left } = this.figure.margin;
-    this.frame.style.inset = `${top}px ${right}px ${bottom}px ${left}px`;
-    this.legend.style.inset = `calc(100% - ${bottom - AXIS}px) ${right}px 0 ${left}px`;
+    const inset = `${top}px ${right}px ${bottom}px ${left}px`;
+    // Called with every frame of a move: what stays is not written again.
+    if (inset !== this.inset) {
+      this.inset = inset;
+      this.frame.style.inset = inset;
+      this.legend.style.inset = `calc(100% - ${bottom - AXIS}px) ${right}px 0 ${left}px`;
+    }
     this.figure.resize(width, height);
   }
 
