@@ -7,7 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 import traitlets
 from jupyter_server.extension.application import ExtensionApp
 
-from . import actions, comparing, details, files, handling, hello, live, runs, sources, submitting
+from . import (
+    actions,
+    comparing,
+    details,
+    files,
+    handling,
+    hello,
+    live,
+    machines,
+    runs,
+    sources,
+    submitting,
+)
 from .hub import Hubs
 from .live import Sessions
 from .places import Places
@@ -24,6 +36,7 @@ ROUTES = [
     *submitting.ROUTES,
     *actions.ROUTES,
     *files.ROUTES,
+    *machines.ROUTES,
     *live.ROUTES,
     # The last: it takes what is left over.
     *handling.ROUTES,

@@ -353,3 +353,123 @@ export interface Counts {
   /** All, without archived ones. */
   total: number;
 }
+
+/** Where runs can go, and this machine's queue. */
+export interface TargetList {
+  targets: Target[];
+  gpus: Gpu[];
+  /** Why nothing is known of GPUs; empty if all is well. */
+  trouble: string;
+  /** Runs that have not ended, of all workspaces: those that run, then those that wait, in their order; the first hundred. */
+  queue: Queued[];
+  /** How many there are of them. */
+  queued: number;
+}
+
+/** A compute target. */
+export interface Target {
+  name: string;
+  kind: string;
+  description: string;
+  /** How many runs it takes at once; null where only the machine bounds it. */
+  slots: number | null;
+  /** -1 for all of the machine. */
+  gpus: number | null;
+  remarks: string;
+  usable: boolean;
+  running: number;
+  waiting: number;
+}
+
+/** A GPU of this machine. */
+export interface Gpu {
+  index: number;
+  /** Bytes; 0 where it is not known. */
+  memory: number;
+  /** Percent. */
+  load: number | null;
+  /** Ids of runs that have it. */
+  holders: string[];
+  /** Who else uses it. */
+  others: string;
+}
+
+/** A run that has not ended. */
+export interface Queued {
+  id: string;
+  /** Whether it is of the workspace that was asked about. */
+  here: boolean;
+  target: string;
+  status: string;
+  since: number;
+  /** Its place in the queue; null once it had its turn. */
+  position: number | null;
+  expected: number | null;
+  asks: string;
+  why: string;
+}
+
+/** Environments that have a name, and what is built. */
+export interface EnvironmentList {
+  environments: EnvironmentRow[];
+}
+
+/** An environment. */
+export interface EnvironmentRow {
+  name: string;
+  version: string;
+  source: string;
+  state: string;
+  /** Bytes of all that is built of it. */
+  size: number;
+  used: number | null;
+  error: string;
+  builds: Build[];
+}
+
+/** What is built of an environment, for a process or a container. */
+export interface Build {
+  key: string;
+  kind: string;
+  state: string;
+  size: number;
+  /** How long it was built. */
+  seconds: number | null;
+  error: string;
+}
+
+/** The end of what a build has said. */
+export interface BuildLog {
+  key: string;
+  text: string;
+}
+
+/** What was not used for so many days. */
+export interface Prunable {
+  days: number;
+  builds: PrunableBuild[];
+}
+
+/** Something built that may be removed. */
+export interface PrunableBuild {
+  key: string;
+  name: string;
+  kind: string;
+  size: number;
+  used: number;
+  /** Why it stays after all. */
+  kept: string;
+}
+
+/** What is to be removed. */
+export interface PruneAsked {
+  keys: string[];
+}
+
+/** What came of it. */
+export interface Pruned {
+  removed: number;
+  /** Bytes. */
+  freed: number;
+  kept: PrunableBuild[];
+}

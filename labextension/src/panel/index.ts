@@ -9,11 +9,13 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { IRunChoices } from '../lab/settings';
 import { Commands, IPanelSections, IRunService } from '../tokens';
 import { Badge } from './badge';
+import { EnvironmentsSection } from './environments';
 import { runsIcon } from './icon';
 import { Memory } from './memory';
 import { RunsPanel, type KeptOfPanel } from './panel';
 import { RunsSection, type KeptOfList } from './runssection';
 import { PanelSections } from './sections';
+import { TargetsSection } from './targets';
 
 /** Below the file browser and the running kernels. */
 const RANK = 250;
@@ -78,4 +80,50 @@ const runs: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export const panelPlugins: JupyterFrontEndPlugin<unknown>[] = [panel, runs];
+/** Where runs go. */
+const targets: JupyterFrontEndPlugin<void> = {
+  id: 'aml-jupyter:targets-section',
+  description: 'Shows targets, GPUs and the queue in the sidebar.',
+  autoStart: true,
+  requires: [IPanelSections, IRunService],
+  optional: [ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    sections: IPanelSections,
+    service: IRunService,
+    translator: ITranslator | null
+  ): void => {
+    const trans = (translator ?? nullTranslator).load('aml_jupyter');
+    sections.add({
+      id: 'targets',
+      title: trans.__('Targets'),
+      rank: 100,
+      create: host => new TargetsSection(host, service, app.commands, trans)
+    });
+  }
+};
+
+/** What runs in. */
+const environments: JupyterFrontEndPlugin<void> = {
+  id: 'aml-jupyter:environments-section',
+  description: 'Shows environments and what is built of them in the sidebar.',
+  autoStart: true,
+  requires: [IPanelSections, IRunService],
+  optional: [ITranslator],
+  activate: (
+    _: JupyterFrontEnd,
+    sections: IPanelSections,
+    service: IRunService,
+    translator: ITranslator | null
+  ): void => {
+    const trans = (translator ?? nullTranslator).load('aml_jupyter');
+    sections.add({
+      id: 'environments',
+      title: trans.__('Environments'),
+      rank: 200,
+      create: host => new EnvironmentsSection(host, service, trans)
+    });
+  }
+};
+
+export const panelPlugins: JupyterFrontEndPlugin<unknown>[] = [panel, runs, targets, environments];
