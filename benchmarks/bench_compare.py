@@ -29,15 +29,13 @@ from tests.ui.lab import Lab, running_lab
 _METRICS, _POINTS = 50, 100
 _ALL_POINTS = 4_000_000
 
-# From the click on the dialog's button to the frame that has every run in the table and the lines
-# of charts, as their legends tell.
+# From the click on the dialog's button to the frame that has every run in the table.
 _PAINTED = """count => {
   window.whenPainted = new Promise(done => {
     document.addEventListener('click', ({ timeStamp }) => {
       const look = () => {
         const rows = document.querySelectorAll('.aml-Compare-table tbody tr').length;
-        const lines = document.querySelector('.aml-Plots .aml-chart-legend button');
-        const there = rows >= count && lines;
+        const there = rows >= count;
         requestAnimationFrame(() => {
           const { port1, port2 } = new MessageChannel();
           port1.onmessage = () => (there ? done(performance.now() - timeStamp) : look());
@@ -53,9 +51,9 @@ _PAINTED = """count => {
 def rows(effort: Effort) -> Iterator[Row]:
     """Runs that have ended, each with 50 metrics of 100 points, copied as folders from one that was
     made, with other arguments. All are chosen in the dialog of the command; from the click on
-    *Compare* until the frame that has the whole table and lines in the charts, each time in a page
-    loaded anew. The limit is the server's answer alone, in this process; that of the answers is to
-    read the same rows from the index.
+    *Compare* until the frame that has the whole table, which fills the screen, each time in a page
+    loaded anew; charts lie below it. The limit is the server's answer alone, in this process; that
+    of the answers is to read the same rows from the index.
     """
     count = max(20, effort.of(200))
     with (
@@ -101,7 +99,7 @@ def _copy(
 ) -> str:
     request = copy.deepcopy(like)
     created = time.time() - 60 * number
-    request |= {"id": f"compared_{number:04}", "number": number + 2, "created": created}
+    request |= {"id": f"copy_{number:04}", "number": number + 2, "created": created}
     rates = [0.3, 0.1, 0.03, 0.01]
     request["job"]["arguments"] = [
         "--lr",
@@ -145,14 +143,14 @@ def _pages(lab: Lab, count: int, repeat: int) -> Iterator[float]:
 def _painted(page: Page, lab: Lab, count: int) -> float:
     """Seconds until a page of all runs stands there."""
     page.goto(f"{lab.url}/lab/workspaces/bench-{os.urandom(3).hex()}?reset")
-    expect(page.locator(".jp-Launcher-sectionTitle").first).to_be_visible()
+    page.locator(".jp-Launcher-sectionTitle").first.wait_for()
     page.keyboard.press("Control+Shift+c")
     page.locator(".lm-CommandPalette-input, jp-search input").last.fill("compare runs")
     page.locator(".lm-CommandPalette-item", has_text="Compare Runs…").first.click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_role("searchbox").fill("experiment:compared id:compared_")
+    dialog.get_by_role("searchbox").fill("id:copy_")
     dialog.get_by_role("button", name=f"Choose all {count}").click()
-    expect(dialog.get_by_text(f"{count} chosen.")).to_be_visible()
+    expect(dialog.get_by_text(f"{count} chosen.")).to_be_visible(timeout=60_000)
     page.evaluate(_PAINTED, count)
     dialog.get_by_role("button", name="Compare").click()
     return float(page.evaluate("window.whenPainted")) / 1000
