@@ -304,6 +304,7 @@ def test_a_logarithmic_axis_has_powers_of_ten() -> None:
     st.booleans(),
     st.booleans(),
 )
+@example([1e308, 1.5e308], [5e-324, 1e-315], True, True)
 def test_any_numbers_make_a_chart(x: list[float], y: list[float], log_x: bool, log_y: bool) -> None:
     size = min(len(x), len(y))
     xs, ys = np.array(x[:size]), np.array(y[:size])

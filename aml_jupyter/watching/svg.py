@@ -154,7 +154,8 @@ class Axis:
             return cls(0.1, 1.0, True) if log else cls(0.0, 1.0)
         low, high = float(good.min()), float(good.max())
         if log:
-            ends = math.log10(low), math.log10(high)
+            # Powers beyond these are no numbers any more, or have lost their digits.
+            ends = [min(max(math.log10(value), -307), 308) for value in (low, high)]
             room = (ends[1] - ends[0]) * space or (0 if ends[1] > ends[0] else 0.3)
             return cls(10 ** max(ends[0] - room, -307), 10 ** min(ends[1] + room, 308), True)
         size = max(abs(low), abs(high))
