@@ -23,6 +23,8 @@ const CHIPS = 3;
 export class RowView {
   readonly node = element('div', { class: 'aml-Item', role: 'treeitem', tabindex: '-1' });
   index = -1;
+  /** Which state of the list it was drawn from. */
+  version = -1;
   private readonly sign = element('span', { class: 'aml-Item-sign' });
   private readonly name = element('span', { class: 'aml-Item-name' });
   private readonly value = element('span', { class: 'aml-Item-value' });

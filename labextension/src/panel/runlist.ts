@@ -36,6 +36,9 @@ export class RunList {
   private clock = 0;
   private height = 0;
   private isShown = false;
+  /** Counts what may have changed what rows say. */
+  private version = 0;
+  private drawn = -1;
   private anchor: { key: string; top: number } | undefined;
   /** What the arrow keys go on from. */
   private active = '';
@@ -67,7 +70,7 @@ export class RunList {
       this.drawSoon();
     });
     this.observer.observe(this.node);
-    model.changed.connect((_, change) => (change === 'list' ? this.arrange() : this.drawSoon()));
+    model.changed.connect((_, change) => (change === 'list' ? this.arrange() : this.redraw()));
   }
 
   dispose(): void {
@@ -115,7 +118,7 @@ export class RunList {
       }
       anchor.top = top;
     }
-    this.drawSoon();
+    this.redraw();
   }
 
   /** The first item in sight, as it was drawn: by it one sees how far the others have moved. */
@@ -146,6 +149,12 @@ export class RunList {
     return -1;
   }
 
+  /** Rows may say something else; scrolling alone draws only those that come into sight. */
+  private redraw(): void {
+    this.version++;
+    this.drawSoon();
+  }
+
   private drawSoon(): void {
     if (this.isShown) {
       this.frame ||= requestAnimationFrame(() => {
@@ -172,8 +181,11 @@ export class RunList {
       }
     }
     const context = this.context();
-    if (!wanted.has(this.active) && items[0] !== undefined && this.activeIndex() < 0) {
-      this.active = keyOf(items[0]);
+    if (this.version !== this.drawn) {
+      this.drawn = this.version;
+      if (!wanted.has(this.active) && items[0] !== undefined && this.activeIndex() < 0) {
+        this.active = keyOf(items[0]);
+      }
     }
     wanted.forEach((item, key) => this.place(key, item, context));
     this.spare.splice(0).forEach(view => view.node.remove());
@@ -184,6 +196,9 @@ export class RunList {
   /** The row with the focus stays, though out of sight. */
   private keepFocused(wanted: Map<string, Item>): void {
     const { activeElement } = document;
+    if (!this.space.contains(activeElement)) {
+      return;
+    }
     for (const [key, view] of this.views) {
       if (view.node.contains(activeElement) && !wanted.has(key)) {
         const item = this.layout.item(this.indexOf(key));
@@ -202,7 +217,10 @@ export class RunList {
       if (!view.node.isConnected) {
         this.space.append(view.node);
       }
+    } else if (view.version === this.version && view.index === item.index) {
+      return;
     }
+    view.version = this.version;
     this.fill(view, item, context);
     const { node } = view;
     node.style.transform = `translateY(${item.top}px)`;
@@ -474,7 +492,7 @@ export class RunList {
 
   private selectionChanged(): void {
     this.actions.selected();
-    this.drawSoon();
+    this.redraw();
   }
 }
 
