@@ -187,8 +187,10 @@ export class RunList {
         this.active = keyOf(items[0]);
       }
     }
-    wanted.forEach((item, key) => this.place(key, item, context));
+    const inOrder = [...wanted].sort(([, a], [, b]) => a.index - b.index);
+    const views = inOrder.map(([key, item]) => this.place(key, item, context));
     this.spare.splice(0).forEach(view => view.node.remove());
+    this.order(views);
     this.anchor = this.anchorOf(items);
     this.model.need(needsOf(items));
   }
@@ -209,16 +211,29 @@ export class RunList {
     }
   }
 
-  private place(key: string, item: Item, context: RowContext): void {
+  /** In the page rows stand in their order, as they are read out; what is moved keeps the focus. */
+  private order(views: readonly RowView[]): void {
+    const { activeElement } = document;
+    let next = this.space.firstChild;
+    for (const { node } of views) {
+      if (node === next) {
+        next = next.nextSibling;
+      } else {
+        this.space.insertBefore(node, next);
+      }
+    }
+    if (activeElement instanceof HTMLElement && activeElement !== document.activeElement) {
+      activeElement.focus({ preventScroll: true });
+    }
+  }
+
+  private place(key: string, item: Item, context: RowContext): RowView {
     let view = this.views.get(key);
     if (view === undefined) {
       view = this.spare.pop() ?? new RowView();
       this.views.set(key, view);
-      if (!view.node.isConnected) {
-        this.space.append(view.node);
-      }
     } else if (view.version === this.version && view.index === item.index) {
-      return;
+      return view;
     }
     view.version = this.version;
     this.fill(view, item, context);
@@ -234,6 +249,7 @@ export class RunList {
       'aria-posinset': String(at + 1),
       'aria-selected': String(this.selection.has(key.slice(1)) && key.startsWith('='))
     });
+    return view;
   }
 
   private fill(view: RowView, item: Item, context: RowContext): void {

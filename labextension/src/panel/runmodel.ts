@@ -32,7 +32,6 @@ export class RunModel {
   private readonly entries = new Map<string, Entry>();
   private readonly signal = new Signal<this, Change>(this);
   private readonly pending = new Map<string, AbortController>();
-  private readonly opened = new Map<string, boolean>();
   private changes = new Map<string, { row: RunRow; seq: number }>();
   private told = new Map<string, RunRow | null>();
   /** What was known last of runs, as far as their places hang on it. */
@@ -44,7 +43,11 @@ export class RunModel {
   /** Rows that are on screen, by segment. */
   private needs: { segment: Segment; first: number; last: number }[] = [];
 
-  constructor(private readonly service: IRunService) {}
+  constructor(
+    private readonly service: IRunService,
+    /** Which groups were opened and closed by hand. */
+    private readonly opened: { get(key: string): boolean | undefined; set(key: string, open: boolean): void }
+  ) {}
 
   get changed(): ISignal<this, Change> {
     return this.signal;
@@ -66,7 +69,6 @@ export class RunModel {
       this.segments = [];
       this.total = 0;
       this.isLoaded = false;
-      this.opened.clear();
     }
     this.place = place;
     this.asking = asking;
@@ -94,7 +96,7 @@ export class RunModel {
 
   toggle(segment: Segment, open: boolean): void {
     segment.isOpen = open;
-    this.opened.set(segment.key, open);
+    this.opened.set(this.openKey(segment.key), open);
     this.signal.emit('list');
   }
 
@@ -197,7 +199,11 @@ export class RunModel {
 
   private newSegment(group: GroupList['groups'][number], groups: number): Segment {
     // A few are open at first, of many those in which something happens.
-    return new Segment(group, this.opened.get(group.key) ?? (groups <= 3 || group.live > 0));
+    return new Segment(group, this.opened.get(this.openKey(group.key)) ?? (groups <= 3 || group.live > 0));
+  }
+
+  private openKey(group: string): string {
+    return `${this.place} ${this.asking.by} ${group}`;
   }
 
   private async fetchPage(segment: Segment, page: number): Promise<void> {

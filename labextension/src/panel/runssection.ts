@@ -21,7 +21,11 @@ import { RunModel } from './runmodel';
 /** What the list remembers. */
 export interface KeptOfList {
   asking: Asking;
+  /** Groups that were opened or closed by hand, the last ones last. */
+  opened: readonly (readonly [string, boolean])[];
 }
+
+const GROUPS_KEPT = 200;
 
 /** Milliseconds for which the words of the filter are good. */
 const WORDS_KEPT = 30_000;
@@ -63,7 +67,13 @@ export class RunsSection extends Widget {
   ) {
     super();
     this.addClass('aml-Runs');
-    this.model = new RunModel(service);
+    this.model = new RunModel(service, {
+      get: key => new Map(memory.get('opened', [])).get(key),
+      set: (key, open) => {
+        const others = memory.get('opened', []).filter(([each]) => each !== key);
+        memory.set('opened', [...others, [key, open] as const].slice(-GROUPS_KEPT));
+      }
+    });
     this.filter = new FilterLine(
       trans,
       () => this.askWords(),
