@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -10,8 +11,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from aml_jupyter import Run
 from aml_jupyter.job import events, layout
+from aml_jupyter.job.run import Run
 from aml_jupyter.store import WorkspaceFolder
 from tests.ui.lab import Lab, code_cell
 from tests.ui.notebook_page import run_cell, wait_until_idle
@@ -33,7 +34,6 @@ SUNK = {
 VOYAGE = """\
 %%aml_run --name {name}
 import os, time
-from aml_jupyter import Run
 run = Run.get_context()
 while not os.path.exists({gate!r}):
     time.sleep(0.1)
@@ -78,7 +78,7 @@ def add_ship(folder: WorkspaceFolder, number: int) -> None:
 def say(run: Run, state: str, at: float | None = None) -> None:
     """Let a run be in a state from then on."""
     line = json.dumps({"t": time.time() if at is None else at, "e": "state", "state": state})
-    events.append_line(str(run.folder / layout.EVENTS), f"{line}\n".encode())
+    events.append_line(os.path.join(run._folder, layout.EVENTS), f"{line}\n".encode())
 
 
 @pytest.fixture

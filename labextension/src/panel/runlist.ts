@@ -173,6 +173,7 @@ export class RunList {
       items.push(this.layout.item(index)!);
     }
     const wanted = new Map(items.map(item => [keyOf(item), item]));
+    this.keepFetched();
     this.keepFocused(wanted);
     for (const [key, view] of this.views) {
       if (!wanted.has(key)) {
@@ -193,6 +194,19 @@ export class RunList {
     this.order(views);
     this.anchor = this.anchorOf(items);
     this.model.need(needsOf(items));
+  }
+
+  /** A row that waited for its run stays that run's row, so that it keeps the focus. */
+  private keepFetched(): void {
+    for (const [key, view] of [...this.views]) {
+      const item = this.layout.item(view.index);
+      const now = key.startsWith('?') && item !== undefined ? keyOf(item) : key;
+      if (now !== key && !this.views.has(now)) {
+        this.views.delete(key);
+        this.views.set(now, view);
+        this.active = this.active === key ? now : this.active;
+      }
+    }
   }
 
   /** The row with the focus stays, though out of sight. */
