@@ -187,6 +187,7 @@ function timeOf(row: RunRow, { trans, now }: RowContext): string {
 function age(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));
   const steps: readonly [number, string][] = [
+    [31_536_000, 'y'],
     [86_400, 'd'],
     [3600, 'h'],
     [60, 'min']
