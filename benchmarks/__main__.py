@@ -24,6 +24,7 @@ from benchmarks import (
     bench_metrics,
     bench_mlflow,
     bench_models,
+    bench_panel,
     bench_plots,
     bench_queue,
     bench_server,
@@ -61,6 +62,7 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "data": bench_data.rows,
     "view": bench_view.rows,
     "server": bench_server.rows,
+    "panel": bench_panel.rows,
     "plots": bench_plots.rows,
     "charts": bench_charts.rows,
 }

@@ -37,7 +37,7 @@ def rows(effort: Effort) -> Iterator[Row]:
     with experiment() as place:
         folder = place.workspace.folder
         index = Index(folder)
-        _fill(index, folder, count)
+        fill(index, folder, count)
         least = _rows_by_number(folder.root / "index.db", count, repeat)
         for what, query in _questions(count).items():
             found = index.find(query)
@@ -59,7 +59,7 @@ def lists(effort: Effort) -> Iterator[Row]:
     with experiment() as place:
         folder = place.workspace.folder
         index = Index(folder)
-        _fill(index, folder, count)
+        fill(index, folder, count)
         least = 1e3 * median_of(timed(partial(_every_name, folder.root / "index.db"), repeat))
         for what, ask in _lists(index, count).items():
             samples = [1e3 * second for second in timed(ask, repeat)]
@@ -76,7 +76,7 @@ def changes(effort: Effort) -> Iterator[Row]:
     """
     count, repeat = effort.of(100_000), max(effort.repeat, effort.of(51))
     with experiment() as place:
-        _fill(place.workspace.index, place.workspace.folder, count)
+        fill(place.workspace.index, place.workspace.folder, count)
         runs = [place.start_logging(snapshot_directory=None, outputs=False) for _ in range(_LIVE)]
         following = Changes(place.workspace)
         samples, reads = [], []
@@ -189,7 +189,7 @@ def _read_numbers(runs: Path) -> None:
                 pass
 
 
-def _fill(index: Index, folder: WorkspaceFolder, count: int) -> None:
+def fill(index: Index, folder: WorkspaceFolder, count: int) -> None:
     """Take in ``count`` runs that ended; the door of `Index` for folders is left out."""
     database = index._database
     database.execute("BEGIN")

@@ -34,7 +34,7 @@ LINE = ".aml-view .aml-charts path.line"
 MEASURING = Path(__file__).with_name("browser.js").read_text()
 """Put into every page: what it measures of itself."""
 
-_SIZE = ViewportSize(width=1280, height=900)
+SIZE = ViewportSize(width=1280, height=900)
 _EXECUTED = re.compile(r"\[\d+\]:")
 _BEGIN = """\
 import os
@@ -172,7 +172,7 @@ class Jupyter:
     def __init__(self, lab: Lab, browser: Browser, project: Path) -> None:
         self._lab, self._project = lab, project
         # One for all pages, so that JupyterLab itself is loaded but once.
-        self._context = browser.new_context(viewport=_SIZE, locale="en-GB")
+        self._context = browser.new_context(viewport=SIZE, locale="en-GB")
         self._context.set_default_timeout(30_000)
         self._context.add_init_script(MEASURING)
         self._opened = 0

@@ -87,8 +87,7 @@ def tree(lab: Lab, harbour: WorkspaceFolder, page: Page) -> Locator:
     """The list of the runs of that project, in a fresh workspace of JupyterLab."""
     page.goto(f"{lab.url}/lab/workspaces/panel/tree/harbour?reset")
     # It takes the focus when it comes.
-    expect(page.get_by_role("tab", name="Launcher")).to_be_visible()
-    expect(page.locator(".jp-Launcher-sectionTitle").first).to_be_visible()
+    page.get_by_role("heading", name="Notebook").wait_for()
     show_panel(page)
     page.get_by_role("combobox", name="Workspace").select_option(label="harbour (harbour)")
     found = page.get_by_role("tree", name="Runs")
@@ -213,6 +212,7 @@ def test_the_list_is_filtered_sorted_and_grouped_by_the_keyboard_and_is_kept(
     page.get_by_role("combobox", name="Group by").select_option(label="Experiment")
     steam = tree.get_by_role("treeitem", name=re.compile("^steam"))
     expect(steam).to_have_attribute("aria-level", "1")
+    expect(steam).to_have_attribute("aria-expanded", "false")
     line.fill("state:failed")
     total(page, SHIPS // 10)
     expect(steam).to_have_accessible_name("steam, 5 runs, 5 failed")
@@ -223,7 +223,7 @@ def test_the_list_is_filtered_sorted_and_grouped_by_the_keyboard_and_is_kept(
     with lab.theme("JupyterLab Dark"):
         page.wait_for_timeout(1000)
         page.reload()
-        expect(steam).to_be_visible()
+        expect(steam).to_be_visible(timeout=30_000)
     expect(line).to_have_value("state:failed")
     expect(steam).to_have_attribute("aria-expanded", "false")
     expect(page.get_by_role("combobox", name="Sort by")).to_have_value("metric.depth")

@@ -11,6 +11,8 @@ export const PAGE = 100;
 /** Milliseconds between two times that a list is asked for anew because runs have changed. */
 const REST = 900;
 const REMEMBERED = 5000;
+/** So many runs are seen at once, though in groups. */
+const FEW = 30;
 
 /** rows: what rows say is other; list: also which there are, or where. */
 export type Change = 'rows' | 'list';
@@ -189,7 +191,7 @@ export class RunModel {
     }
     this.total = answer.total;
     this.segments = answer.groups.map(group => {
-      const segment = before.get(group.key) ?? this.newSegment(group, answer.groups.length);
+      const segment = before.get(group.key) ?? this.newSegment(group);
       segment.group = group;
       segment.fresh.clear();
       segment.resize(group.total);
@@ -197,9 +199,10 @@ export class RunModel {
     });
   }
 
-  private newSegment(group: GroupList['groups'][number], groups: number): Segment {
-    // A few are open at first, of many those in which something happens.
-    return new Segment(group, this.opened.get(this.openKey(group.key)) ?? (groups <= 3 || group.live > 0));
+  private newSegment(group: GroupList['groups'][number]): Segment {
+    // Of many runs one wants to see the groups first, and what happens in them.
+    const usual = this.total <= FEW || group.live > 0;
+    return new Segment(group, this.opened.get(this.openKey(group.key)) ?? usual);
   }
 
   private openKey(group: string): string {
