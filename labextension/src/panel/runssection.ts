@@ -56,6 +56,8 @@ export class RunsSection extends Widget {
   private words: Promise<FilterWords> | null = null;
   private wordsAsked = 0;
   private timer = 0;
+  /** Whether it is known what was asked before. */
+  private isReady = false;
 
   constructor(
     private readonly host: ISectionHost,
@@ -132,6 +134,7 @@ export class RunsSection extends Widget {
       }
     });
     void Promise.all([this.memory.ready, this.choices?.ready]).then(() => {
+      this.isReady = true;
       this.asking = { ...USUAL, ...this.memory.get('asking', chosen(this.choices)) };
       this.filter.restore(this.asking.filter);
       this.options.show(this.asking);
@@ -144,6 +147,10 @@ export class RunsSection extends Widget {
   /** Show the workspace that is looked at, as long as the section is on screen. */
   private follow(): void {
     const { host, service } = this;
+    if (!this.isReady) {
+      // Else what is asked to begin with would be kept in place of what was asked before.
+      return;
+    }
     this.list.setShown(host.isShown);
     window.clearTimeout(this.timer);
     if (!host.isShown) {
