@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import (
     bench_batch,
+    bench_bundle,
     bench_charts,
     bench_compare,
     bench_compat,
@@ -39,6 +40,7 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "metrics": bench_metrics.rows,
     "mlflow": bench_mlflow.rows,
     "import": bench_import.rows,
+    "bundle": bench_bundle.rows,
     "compare": bench_compare.rows,
     "compat": bench_compat.rows,
     "submit": bench_submit.rows,
