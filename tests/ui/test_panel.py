@@ -243,7 +243,8 @@ def test_a_panel_that_is_hidden_asks_nothing_and_its_tab_tells_what_failed(
     say(run, "Running")
     tab = page.get_by_role("tab", name=re.compile("^Runs"))
     expect(tab).to_have_accessible_name(re.compile("1 running"))
-    page.wait_for_timeout(2000)
+    # Longer than sections wait that ask now and then.
+    page.wait_for_timeout(5000)
     assert [url for url in asked if "/aml/" in url] == []
     say(run, "Failed")
     expect(tab).to_have_accessible_name("Runs · 1 failed since you looked")

@@ -64,13 +64,13 @@ export class RunsPanel extends Panel {
     this.tellShown();
   }
 
-  protected override onBeforeHide(message: Message): void {
-    super.onBeforeHide(message);
+  protected override onAfterHide(message: Message): void {
+    super.onAfterHide(message);
     this.tellShown();
   }
 
-  protected override onBeforeDetach(message: Message): void {
-    super.onBeforeDetach(message);
+  protected override onAfterDetach(message: Message): void {
+    super.onAfterDetach(message);
     this.tellShown();
   }
 
