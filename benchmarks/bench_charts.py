@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from benchmarks.browser import MEASURING
+from benchmarks.browser import MEASURING, chromium
 from benchmarks.points import Flow, Numbers
 from benchmarks.report import Row, median_of, timed
 from benchmarks.setting import Effort, experiment
-from tests.conftest import SERVICES
-from tests.ui.conftest import FLAGS
 from tests.ui.lab import Lab, running_lab
 
 _CHARTS = 20
@@ -59,19 +56,12 @@ def rows(effort: Effort) -> Iterator[Row]:
 
 @contextlib.contextmanager
 def _lab() -> Iterator[tuple[Lab, Browser]]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise RuntimeError(f"There is no chromium; {SERVICES['chromium'].how}.")
     with (
         tempfile.TemporaryDirectory(prefix="aml-bench-") as folder,
         running_lab(Path(folder, "lab")) as lab,
-        sync_playwright() as playwright,
+        chromium() as browser,
     ):
-        browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
-        try:
-            yield lab, browser
-        finally:
-            browser.close()
+        yield lab, browser
 
 
 @contextlib.contextmanager

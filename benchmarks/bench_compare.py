@@ -5,25 +5,23 @@ from __future__ import annotations
 import copy
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from aml_jupyter import Experiment, Workspace
 from aml_jupyter.job import layout, metrics, states
 from aml_jupyter.server.comparing import compared
 from aml_jupyter.server.places import Places
 from aml_jupyter.store import Query, WorkspaceFolder
+from benchmarks.browser import chromium
 from benchmarks.points import RECORD
 from benchmarks.report import Row, median_of, timed
 from benchmarks.setting import Effort, experiment, submit
-from tests.conftest import SERVICES
-from tests.ui.conftest import FLAGS
 from tests.ui.lab import Lab, running_lab
 
 _METRICS, _POINTS = 50, 100
@@ -128,16 +126,11 @@ def _copy(
 
 
 def _pages(lab: Lab, count: int, repeat: int) -> Iterator[float]:
-    browser = shutil.which("chromium")
-    if browser is None:
-        raise RuntimeError(f"There is no chromium; {SERVICES['chromium'].how}.")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, headless=True, args=FLAGS)
-        page = chromium.new_page(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="en-GB")
         page.set_default_timeout(60_000)
         for _ in range(repeat):
             yield _painted(page, lab, count)
-        chromium.close()
 
 
 def _painted(page: Page, lab: Lab, count: int) -> float:

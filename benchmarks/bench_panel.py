@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import time
 import urllib.parse
@@ -10,17 +9,15 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from aml_jupyter import Experiment, Run
 from aml_jupyter.store import Index
 from benchmarks.bench_index import fill
-from benchmarks.browser import MEASURING, SIZE
+from benchmarks.browser import MEASURING, SIZE, chromium
 from benchmarks.points import Numbers
 from benchmarks.report import Row, median_of, timed
 from benchmarks.setting import Effort, experiment
-from tests.conftest import SERVICES
-from tests.ui.conftest import FLAGS
 from tests.ui.lab import Lab, running_lab
 
 _REACH = {10: 300, 10_000: 500, 100_000: 800}
@@ -137,21 +134,12 @@ class _Panel:
 
 @contextmanager
 def _panel(count: int) -> Iterator[_Panel]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise RuntimeError(f"There is no chromium; {SERVICES['chromium'].how}.")
     with experiment() as place:
         folder = place.workspace.folder
         fill(Index(folder), folder, count)
         # The folder that the server shows lies in the project, so that its workspace is found.
-        with running_lab(folder.project / "lab") as lab, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=chromium, headless=True, args=FLAGS
-            )
-            try:
-                yield _Panel(lab, browser, place, count)
-            finally:
-                browser.close()
+        with running_lab(folder.project / "lab") as lab, chromium() as browser:
+            yield _Panel(lab, browser, place, count)
 
 
 def _painting(panel: _Panel, reach: int, effort: Effort) -> Iterator[Row]:

@@ -219,15 +219,22 @@ def _notebook_of(sources: Sequence[str]) -> dict[str, object]:
 
 
 @contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium: this machine's."""
+    program = shutil.which("chromium")
+    if program is None:
+        raise RuntimeError(f"There is no chromium; {SERVICES['chromium'].how}.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, headless=True, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
 def jupyter(place: Experiment) -> Iterator[Jupyter]:
     """A JupyterLab whose notebooks find the runs of ``place``, and a headless Chromium."""
-    browser = shutil.which("chromium")
-    if browser is None:
-        raise RuntimeError(f"There is no chromium; {SERVICES['chromium'].how}.")
     project = place.workspace.folder.project
-    with running_lab(project.parent / "lab") as lab, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, headless=True, args=FLAGS)
-        try:
-            yield Jupyter(lab, chromium, project)
-        finally:
-            chromium.close()
+    with running_lab(project.parent / "lab") as lab, chromium() as browser:
+        yield Jupyter(lab, browser, project)
