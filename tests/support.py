@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace
+from aml_jupyter.environments.shelf import Shelf, root
 from aml_jupyter.home import home
 from aml_jupyter.job import events, layout
 from tests.conftest import stop_runner
@@ -78,6 +79,14 @@ def finish(run: Run, seconds: float = 20) -> dict[str, Any]:
         why=lambda: (run.folder / layout.EVENTS).read_text()[-2000:],
     )
     return run.get_details()
+
+
+def remains_of_a_build(used: float) -> str:
+    """Leave what a build of an environment that failed leaves, used last at that time; its key."""
+    key = os.urandom(10).hex()
+    Shelf.of(key).make().log.write_text("it was built\n")
+    os.utime(root() / key, (used, used))
+    return key
 
 
 def until(

@@ -10,10 +10,10 @@ import pytest
 
 from aml_jupyter import Experiment, ScriptRunConfig, Workspace
 from aml_jupyter.environments import cache
-from aml_jupyter.environments.shelf import Shelf, root
+from aml_jupyter.environments.shelf import root
 from aml_jupyter.workspace.env_table import OLDEST_KEPT
 from tests.services.jupyter import Server, home_of_its_own, running_server
-from tests.support import until
+from tests.support import remains_of_a_build, until
 
 
 @pytest.fixture(scope="module")
@@ -77,21 +77,6 @@ def test_what_is_built_is_told_and_what_is_old_is_removed_when_asked(
     assert not (root() / key).exists()
     assert (root() / new).exists()
     assert cache.all_built() == []
-
-
-def remains_of_a_build(used: float) -> str:
-    """What a build that failed leaves."""
-    key = os.urandom(32).hex()[: _length()]
-    shelf = Shelf.of(key).make()
-    shelf.log.write_text("it was built\n")
-    os.utime(root() / key, (used, used))
-    return key
-
-
-def _length() -> int:
-    from aml_jupyter.environments import recipe
-
-    return recipe._KEY_LENGTH
 
 
 @pytest.mark.parametrize("key", ["../../secrets", "", "x" * 64, "/etc/passwd"])

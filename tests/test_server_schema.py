@@ -16,7 +16,7 @@ from referencing import Registry, Resource
 from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace
 from aml_jupyter.server import app
 from tests.services.jupyter import Server, home_of_its_own, running_server
-from tests.support import finish, script
+from tests.support import finish, remains_of_a_build, script
 
 API = json.loads((Path(app.__file__).parent / "api.json").read_text())
 WIRE = Path(app.__file__).parents[2] / "labextension" / "wire"
@@ -107,8 +107,16 @@ QUERIES: dict[str, dict[str, Any]] = {
 BODIES: dict[str, Any] = {
     "run/{place}/{run}/{action}": {"name": "seen", "value": "yes"},
     "compare": {"runs": [], "ranges": True},
+    "environments/prune": {"keys": []},
     "submit": {"do": "check", "path": "train.py", "values": {}},
 }
+
+
+@pytest.fixture
+def build(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is left of a build, which can be read and removed."""
+    monkeypatch.setenv("AML_HOME", str(server.home))
+    return remains_of_a_build(time.time())
 
 
 def all_of(server: Server, place: str) -> list[dict[str, Any]]:
@@ -120,7 +128,7 @@ def all_of(server: Server, place: str) -> list[dict[str, Any]]:
     "route", API["routes"], ids=lambda route: f"{route['method']} {route['path']}"
 )
 def test_each_route_answers_what_the_schema_says(
-    server: Server, run: Run, route: dict[str, Any]
+    server: Server, run: Run, build: str, route: dict[str, Any]
 ) -> None:
     answer_type = route["answer"]
     if answer_type == "websocket":
@@ -130,11 +138,13 @@ def test_each_route_answers_what_the_schema_says(
     file = "train.py" if route["path"].startswith("source/") else "outputs/a.txt"
     path = route["path"].format(**named, path=file)
     other = next(row["id"] for row in all_of(server, place) if row["id"] != run.id)
-    query = {"place": place, "with": other, **QUERIES.get(route["path"], {})}
+    query = {"place": place, "with": other, "key": build, **QUERIES.get(route["path"], {})}
     given = urlencode({name: query[name] for name in route.get("query", ()) if name in query})
     body = BODIES.get(route["path"])
     if body is not None and "runs" in body:
         body = {**body, "runs": [run.id]}
+    if body is not None and "keys" in body:
+        body = {**body, "keys": [build]}
     if body is not None and "body" in route:
         check(route["body"], body)
     answer = server.ask(f"{path}?{given}", route["method"], body)

@@ -305,6 +305,7 @@ def test_a_logarithmic_axis_has_powers_of_ten() -> None:
     st.booleans(),
 )
 @example([1e308, 1.5e308], [5e-324, 1e-315], True, True)
+@example([1.7976931348623157e308, -1e292], [0.0, 0.0], False, False)
 def test_any_numbers_make_a_chart(x: list[float], y: list[float], log_x: bool, log_y: bool) -> None:
     size = min(len(x), len(y))
     xs, ys = np.array(x[:size]), np.array(y[:size])

@@ -163,7 +163,7 @@ class Axis:
         if high / 2 - low / 2 <= max(size * 1e-13, 1e-300):
             room = size * 0.1 if size > 1e-290 else 1.0
         else:
-            room = (high / 2 - low / 2) * 2 * space
+            room = (high / 2 - low / 2) * (2 * space)
         return cls(max(low - room, -1.7e308), min(high + room, 1.7e308))
 
     def parts(self, values: Floats) -> Floats:
