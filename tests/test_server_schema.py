@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
-from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace
+from aml_jupyter import Experiment, Model, Run, ScriptRunConfig, Workspace
 from aml_jupyter.server import app
 from tests.services.jupyter import Server, home_of_its_own, running_server
 from tests.support import finish, remains_of_a_build, script
@@ -108,8 +108,15 @@ BODIES: dict[str, Any] = {
     "run/{place}/{run}/{action}": {"name": "seen", "value": "yes"},
     "compare": {"runs": [], "ranges": True},
     "environments/prune": {"keys": []},
+    "models": {"name": "net", "version": 1},
     "submit": {"do": "check", "path": "train.py", "values": {}},
 }
+
+
+@pytest.fixture
+def model(run: Run) -> Model:
+    """A model that can be deleted."""
+    return Model.register(run.experiment.workspace, str(run.folder / "outputs" / "a.txt"), "net")
 
 
 @pytest.fixture
@@ -128,7 +135,7 @@ def all_of(server: Server, place: str) -> list[dict[str, Any]]:
     "route", API["routes"], ids=lambda route: f"{route['method']} {route['path']}"
 )
 def test_each_route_answers_what_the_schema_says(
-    server: Server, run: Run, build: str, route: dict[str, Any]
+    server: Server, run: Run, build: str, model: Model, route: dict[str, Any]
 ) -> None:
     answer_type = route["answer"]
     if answer_type == "websocket":
@@ -145,6 +152,8 @@ def test_each_route_answers_what_the_schema_says(
         body = {**body, "runs": [run.id]}
     if body is not None and "keys" in body:
         body = {**body, "keys": [build]}
+    if body is not None and "version" in body:
+        body = {**body, "version": model.version}
     if body is not None and "body" in route:
         check(route["body"], body)
     answer = server.ask(f"{path}?{given}", route["method"], body)

@@ -9,6 +9,7 @@ from jupyter_server.extension.application import ExtensionApp
 
 from . import (
     actions,
+    assets,
     comparing,
     details,
     files,
@@ -36,6 +37,7 @@ ROUTES = [
     *submitting.ROUTES,
     *actions.ROUTES,
     *files.ROUTES,
+    *assets.ROUTES,
     *machines.ROUTES,
     *live.ROUTES,
     # The last: it takes what is left over.

@@ -91,6 +91,7 @@ class Query:
     parent: str | None = None
     top_level: bool = False
     notebook: str | None = None
+    type: str | None = None
     archived: bool = False
     ids: tuple[str, ...] | None = None
     by_metric: str | None = None
@@ -723,7 +724,7 @@ def _statement(query: Query) -> tuple[str, list[Any]]:
             values.append(query.tag_value)
             if query.by_metric is None:
                 order = "t.created DESC"
-    for column in ("experiment", "parent", "notebook"):
+    for column in ("experiment", "parent", "notebook", "type"):
         wanted = getattr(query, column)
         if wanted is not None:
             where.append(f"r.{column} = ?")

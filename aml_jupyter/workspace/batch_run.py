@@ -196,9 +196,7 @@ class BatchRun(Run):
 
 def find_batch(workspace: Workspace, name: str, experiment: str | None = None) -> BatchRun | None:
     """The newest batch of that name or id, if there is one."""
-    for summary in workspace.find_runs(Query(experiment=experiment, limit=-1)):
-        if summary.type != FAMILY_TYPE:
-            continue
+    for summary in workspace.find_runs(Query(experiment=experiment, type=FAMILY_TYPE)):
         if summary.id == name or summary.properties.get(BATCH_NAME) == name:
             return as_batch(workspace.get_run(summary.id))
     return None

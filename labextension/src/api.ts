@@ -354,6 +354,60 @@ export interface Counts {
   total: number;
 }
 
+/** Batches of notebooks: those that go on first, then the newest. */
+export interface BatchList {
+  batches: BatchRow[];
+  /** How many are not listed. */
+  more: number;
+}
+
+/** A batch of notebooks, and how far it is. */
+export interface BatchRow {
+  id: string;
+  name: string;
+  notebook: string;
+  /** A v1 state. */
+  status: string;
+  created: number;
+  /** How many there are to be executed. */
+  notebooks: number;
+  /** Runs of it that have ended. */
+  ended: number;
+  /** Runs of it that go on or wait. */
+  running: number;
+  /** Runs of it that failed. */
+  failed: number;
+}
+
+/** The latest version of each registered model, the newest first. */
+export interface ModelList {
+  models: ModelRow[];
+  /** How many are not listed. */
+  more: number;
+}
+
+/** A registered model. */
+export interface ModelRow {
+  name: string;
+  version: number;
+  /** How many versions there are. */
+  versions: number;
+  created: number;
+  /** In bytes, of all files. */
+  size: number;
+  /** The id of the run that it came from. */
+  run: string | null;
+  framework: string | null;
+  description: string;
+  tags: Readonly<Record<string, string | null>>;
+}
+
+/** The version of a model that shall be deleted. */
+export interface ModelAsked {
+  name: string;
+  version: number;
+}
+
 /** Where runs can go, and this machine's queue. */
 export interface TargetList {
   targets: Target[];

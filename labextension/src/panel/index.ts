@@ -4,14 +4,18 @@ import {
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
 import { IStateDB } from '@jupyterlab/statedb';
-import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import { ITranslator, nullTranslator, type TranslationBundle } from '@jupyterlab/translation';
+import type { CommandRegistry } from '@lumino/commands';
+import type { Widget } from '@lumino/widgets';
 
 import { IRunChoices } from '../lab/settings';
-import { Commands, IPanelSections, IRunService } from '../tokens';
+import { Commands, IPanelSections, IRunService, type ISectionHost } from '../tokens';
 import { Badge } from './badge';
+import { BatchesSection } from './batches';
 import { EnvironmentsSection } from './environments';
 import { runsIcon } from './icon';
 import { Memory } from './memory';
+import { ModelsSection } from './models';
 import { RunsPanel, type KeptOfPanel } from './panel';
 import { RunsSection, type KeptOfList } from './runssection';
 import { PanelSections } from './sections';
@@ -80,50 +84,79 @@ const runs: JupyterFrontEndPlugin<void> = {
   }
 };
 
-/** Where runs go. */
-const targets: JupyterFrontEndPlugin<void> = {
-  id: 'aml-jupyter:targets-section',
-  description: 'Shows targets, GPUs and the queue in the sidebar.',
-  autoStart: true,
-  requires: [IPanelSections, IRunService],
-  optional: [ITranslator],
-  activate: (
-    app: JupyterFrontEnd,
-    sections: IPanelSections,
+/** A section that needs nothing but the service: a plugin of its own, so that each can be turned off. */
+function sectionPlugin(
+  id: string,
+  description: string,
+  rank: number,
+  title: (trans: TranslationBundle) => string,
+  create: (
+    host: ISectionHost,
     service: IRunService,
-    translator: ITranslator | null
-  ): void => {
-    const trans = (translator ?? nullTranslator).load('aml_jupyter');
-    sections.add({
-      id: 'targets',
-      title: trans.__('Targets'),
-      rank: 100,
-      create: host => new TargetsSection(host, service, app.commands, trans)
-    });
-  }
-};
+    commands: CommandRegistry,
+    trans: TranslationBundle
+  ) => Widget
+): JupyterFrontEndPlugin<void> {
+  return {
+    id: `aml-jupyter:${id}-section`,
+    description,
+    autoStart: true,
+    requires: [IPanelSections, IRunService],
+    optional: [ITranslator],
+    activate: (
+      app: JupyterFrontEnd,
+      sections: IPanelSections,
+      service: IRunService,
+      translator: ITranslator | null
+    ): void => {
+      const trans = (translator ?? nullTranslator).load('aml_jupyter');
+      sections.add({
+        id,
+        title: title(trans),
+        rank,
+        create: host => create(host, service, app.commands, trans)
+      });
+    }
+  };
+}
 
-/** What runs in. */
-const environments: JupyterFrontEndPlugin<void> = {
-  id: 'aml-jupyter:environments-section',
-  description: 'Shows environments and what is built of them in the sidebar.',
-  autoStart: true,
-  requires: [IPanelSections, IRunService],
-  optional: [ITranslator],
-  activate: (
-    _: JupyterFrontEnd,
-    sections: IPanelSections,
-    service: IRunService,
-    translator: ITranslator | null
-  ): void => {
-    const trans = (translator ?? nullTranslator).load('aml_jupyter');
-    sections.add({
-      id: 'environments',
-      title: trans.__('Environments'),
-      rank: 200,
-      create: host => new EnvironmentsSection(host, service, trans)
-    });
-  }
-};
+const batches = sectionPlugin(
+  'batches',
+  'Shows batches of notebooks in the sidebar.',
+  50,
+  trans => trans.__('Batches'),
+  (...made) => new BatchesSection(...made)
+);
 
-export const panelPlugins: JupyterFrontEndPlugin<unknown>[] = [panel, runs, targets, environments];
+const targets = sectionPlugin(
+  'targets',
+  'Shows targets, GPUs and the queue in the sidebar.',
+  100,
+  trans => trans.__('Targets'),
+  (...made) => new TargetsSection(...made)
+);
+
+const environments = sectionPlugin(
+  'environments',
+  'Shows environments and what is built of them in the sidebar.',
+  200,
+  trans => trans.__('Environments'),
+  (host, service, _, trans) => new EnvironmentsSection(host, service, trans)
+);
+
+const models = sectionPlugin(
+  'models',
+  'Shows registered models in the sidebar.',
+  300,
+  trans => trans.__('Models'),
+  (...made) => new ModelsSection(...made)
+);
+
+export const panelPlugins: JupyterFrontEndPlugin<unknown>[] = [
+  panel,
+  runs,
+  batches,
+  targets,
+  environments,
+  models
+];

@@ -11,7 +11,7 @@ import { SectionView, type OpenSections } from './sections';
 
 /** What the panel remembers. */
 export interface KeptOfPanel {
-  closed: readonly string[];
+  open: readonly string[];
 }
 
 /** The sidebar: which workspace is looked at, and the sections below each other. */
@@ -134,12 +134,13 @@ export class RunsPanel extends Panel {
   }
 
   private openSections(): OpenSections {
-    const closed = (): readonly string[] => this.memory.get('closed', []);
+    // Others would take room from the list of runs, and ask the server for what nobody looks at.
+    const opened = (): readonly string[] => this.memory.get('open', ['runs']);
     return {
-      isOpen: id => !closed().includes(id),
+      isOpen: id => opened().includes(id),
       setOpen: (id, open) => {
-        const others = closed().filter(each => each !== id);
-        this.memory.set('closed', open ? others : [...others, id]);
+        const others = opened().filter(each => each !== id);
+        this.memory.set('open', open ? [...others, id] : others);
       }
     };
   }

@@ -137,3 +137,10 @@ export function entry(
     ...more
   );
 }
+
+/** The name of an entry as what opens something. */
+export function nameButton(name: string, key: string, open: () => void): HTMLElement {
+  const button = element('button', { type: 'button', 'data-key': key, title: name }, name);
+  button.onclick = open;
+  return button;
+}

@@ -5,7 +5,7 @@ import type { Gpu, Queued, Target, TargetList } from '../api';
 import { element } from '../dom';
 import { bytes, count, ticking } from '../format';
 import { Commands, type IRunService, type ISectionHost } from '../tokens';
-import { entry, heading, muted, PolledSection } from './polled';
+import { entry, heading, muted, nameButton, PolledSection } from './polled';
 
 const EVERY = 3000;
 const ALL = -1;
@@ -98,9 +98,8 @@ export class TargetsSection extends PolledSection<TargetList> {
     const item = entry(run.id, said, [[run.asks, run.why, starts].filter(Boolean).join(' · ')]);
     const name = item.querySelector('.aml-Machine-name');
     if (run.here) {
-      const button = element('button', { type: 'button', 'data-key': run.id, title: run.id }, run.id);
-      button.onclick = () => void this.commands.execute(Commands.open, { place, run: run.id });
-      name?.replaceChildren(button);
+      const open = (): void => void this.commands.execute(Commands.open, { place, run: run.id });
+      name?.replaceChildren(nameButton(run.id, run.id, open));
     } else {
       name?.setAttribute('title', trans.__('%1, of another workspace', run.id));
     }
