@@ -21,6 +21,22 @@ export function svg<Tag extends keyof SVGElementTagNameMap>(
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
+/** Letters at the end of a name that tell runs apart: ids end with them. */
+const TELLING = 8;
+const LONG = 16;
+
+/** A name that is cut in its middle where there is no room for it, by the style sheet. */
+export function nameHalves(name: string): HTMLElement[] {
+  const at = name.length > LONG ? name.length - TELLING : name.length;
+  return [name.slice(0, at), name.slice(at)].map(half => element('span', { class: 'aml-Half' }, half));
+}
+
+/** A name for where no style sheet can cut it. */
+export function shortName(name: string): string {
+  const room = 2 * LONG - TELLING;
+  return name.length > room ? `${name.slice(0, room - TELLING - 1)}…${name.slice(-TELLING)}` : name;
+}
+
 function filled<Made extends Element>(
   made: Made,
   attributes: Attributes,

@@ -1,4 +1,4 @@
-import { element } from '../dom';
+import { element, nameHalves } from '../dom';
 import { count } from '../format';
 import { lookOf, signOf } from '../states';
 import {
@@ -240,7 +240,9 @@ export class CompareTable {
     const run = this.model.found?.runs[column.runs[0] ?? -1];
     const look = lookOf(run?.status ?? '', trans);
     const state = element('span', { class: `aml-Compare-state aml-mod-${look.tone}`, title: look.label }, signOf(look));
-    const name = this.button(`open ${column.key}`, column.name, () => this.owner.open(column.key));
+    const name = this.button(`open ${column.key}`, '', () => this.owner.open(column.key));
+    name.append(...nameHalves(column.name));
+    name.setAttribute('aria-label', column.name);
     name.classList.add('aml-Compare-run');
     name.title = run === undefined ? '' : `${run.id} · ${run.experiment}`;
     const isBase = choices.baseline === column.key;

@@ -5,7 +5,7 @@ import { Widget } from '@lumino/widgets';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Problem } from '../api';
-import { element } from '../dom';
+import { element, shortName } from '../dom';
 import { PlotGrid, plotsOf } from '../plot';
 import { lookOf } from '../states';
 import type { IRunService, RunArguments } from '../tokens';
@@ -171,7 +171,7 @@ export class RunContent extends Widget {
   private updateTitle(): void {
     const { title, name, trans } = this;
     const look = lookOf(this.session?.run?.status ?? '', trans);
-    title.label = name;
+    title.label = shortName(name);
     title.icon = stateIcon(look);
     title.caption = [name, look.label, this.given.run].filter(Boolean).join('\n');
   }

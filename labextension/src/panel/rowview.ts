@@ -2,7 +2,7 @@ import { caretDownIcon, ellipsesIcon } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Group, RunRow } from '../api';
-import { element } from '../dom';
+import { element, nameHalves } from '../dom';
 import { count, duration, moment, number, ticking } from '../format';
 import { hasEnded, lookOf, signOf, type StateLook } from '../states';
 
@@ -57,7 +57,7 @@ export class RowView {
     const look = lookOf(row.status, trans);
     this.become('run');
     this.showState(row.status, look);
-    this.write(this.name, row.name);
+    this.showName(row.name);
     const metric = context.metric === '' ? undefined : row.metrics[context.metric];
     this.write(this.value, metric === undefined ? '' : number(metric));
     this.write(this.where, whereOf(row));
@@ -82,7 +82,7 @@ export class RowView {
   showGroup(group: Group, isOpen: boolean, { trans }: RowContext): void {
     this.become('group');
     const name = group.name || trans.__('Others');
-    this.write(this.name, name);
+    this.showName(name);
     const parts = [
       group.live > 0 ? trans.__('%1 running', count(group.live)) : '',
       group.failed > 0 ? trans.__('%1 failed', count(group.failed)) : ''
@@ -117,6 +117,10 @@ export class RowView {
       }
       this.bar.hidden = true;
     }
+  }
+
+  private showName(name: string): void {
+    this.write(this.name, name, () => this.name.replaceChildren(...nameHalves(name)));
   }
 
   private showState(status: string, look: StateLook): void {
