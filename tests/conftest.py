@@ -119,6 +119,8 @@ SERVICES: Mapping[str, Service] = {
     "root": Service(lambda: os.geteuid() == 0, "run as root, in a container for example"),
 }
 
+_REPOSITORY = Path(__file__).resolve().parent.parent
+
 _missing: dict[str, bool] = {}
 
 # Started in the background, pytest would hand an ignored SIGINT down to what tests interrupt.
@@ -178,6 +180,16 @@ def aml_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield home
     stop_runner(home)
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder)]
+    done = subprocess.run([*command, str(_REPOSITORY)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(folder.glob("aml_jupyter-*.whl"))
 
 
 @pytest.fixture(scope="session")

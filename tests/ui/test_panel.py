@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from aml_jupyter import Workspace
 from aml_jupyter.job import events, layout
 from aml_jupyter.job.run import Run
 from aml_jupyter.store import WorkspaceFolder
@@ -52,6 +53,10 @@ def harbour(lab: Lab) -> WorkspaceFolder:
     folder = WorkspaceFolder.create(project)
     for number in range(SHIPS):
         add_ship(folder, number)
+    # Who opens a workspace notes where it is, by which a server that runs already finds it at once.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AML_HOME", str(lab.folder / "aml"))
+        Workspace.find(project)
     return folder
 
 
