@@ -198,7 +198,8 @@ export class PlotFigure implements ChartModel, Framed {
     } else {
       delete this.chosen.x;
     }
-    this.changed(true);
+    // As soon as there is time in a frame: first comes the one that the reader moves.
+    this.changed();
   }
 
   /** See everything; tells nobody. */
