@@ -110,7 +110,8 @@ def test_a_live_run_is_followed_through_a_reload_and_a_restart_of_the_server(
     expect(log).to_contain_text("step 3")
     screenshot("run-page-live")
 
-    with page.expect_request(lambda request: is_remembered(request, run, "log")):
+    # Not before it is over: a page that is left gives up what it was about to store.
+    with page.expect_request_finished(lambda request: is_remembered(request, run, "log")):
         shown.get_by_role("tab", name="Log").click()
     page.reload()
     expect(shown.get_by_role("tab", name="Log")).to_have_attribute(
