@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,25 +11,15 @@ import pytest
 from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace
 from aml_jupyter.store import Query
 from aml_jupyter.workspace.metric_ranges import better_of
-from tests.conftest import stop_runner
-from tests.services.jupyter import Server, running_server
+from tests.services.jupyter import Server, project_server
 from tests.support import finish
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that shows a project; its runs live in a home of its own."""
-    folder = tmp_path_factory.mktemp("comparing")
-    home, root = Path(tempfile.mkdtemp(prefix="aml-")), folder / "project"
-    root.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AML_HOME", str(home))
-        patch.setenv("AML_RUNNER_IDLE_SECONDS", "20")
-        Workspace.from_config(root)
-        with running_server(folder / "server", root) as started:
-            yield started
-    stop_runner(home)
-    shutil.rmtree(home, ignore_errors=True)
+    with project_server(tmp_path_factory.mktemp("comparing")) as started:
+        yield started
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,25 +15,16 @@ import pytest
 from aml_jupyter import Workspace
 from aml_jupyter.spec import RunConfiguration
 from aml_jupyter.workspace.run_options import OPTIONS
-from tests.conftest import stop_runner
-from tests.services.jupyter import Server, running_server
+from tests.services.jupyter import Server, project_server, running_server
 from tests.support import script, until
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that shows a folder with a project in it; its runs live in a home of its own."""
-    folder = tmp_path_factory.mktemp("submitting")
-    root, home = folder / "root", Path(tempfile.mkdtemp(prefix="aml-"))
-    (root / "project").mkdir(parents=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AML_HOME", str(home))
-        patch.setenv("AML_RUNNER_IDLE_SECONDS", "20")
-        Workspace.from_config(root)
-        with running_server(folder / "server", root) as started:
-            yield started
-    stop_runner(home)
-    shutil.rmtree(home, ignore_errors=True)
+    with project_server(tmp_path_factory.mktemp("submitting")) as started:
+        (started.root / "project").mkdir()
+        yield started
 
 
 @pytest.fixture

@@ -74,29 +74,6 @@ _GROUPS: Mapping[str, str] = {
         ("zip", "params", "kernel", "parallel", "retry", "fail_fast", "timeout_cell"), "batch"
     ),
 }
-RUN = (
-    replace(run_options.EXPERIMENT, help="the experiment; named after the file if not said"),
-    run_options.NAME,
-    run_options.TARGET,
-    run_options.ENV,
-    run_options.TAG,
-    run_options.GPUS,
-    run_options.GPU_MEM,
-    run_options.CPUS,
-    run_options.MEM,
-    run_options.PRIORITY,
-    run_options.TIMEOUT,
-    run_options.DATA,
-    run_options.SOURCE,
-    run_options.DOCKER,
-    run_options.DOCKER_ARG,
-    run_options.KEEP,
-)
-OF_BATCH = tuple(
-    option
-    for option in batch_options.OPTIONS
-    if option.key in ("zip", "params", "kernel", "parallel", "retry", "fail_fast", "timeout_cell")
-)
 REPEATED = (
     run_options.NAME,
     run_options.TARGET,
@@ -108,6 +85,20 @@ REPEATED = (
     run_options.MEM,
     run_options.PRIORITY,
     run_options.TIMEOUT,
+)
+RUN = (
+    replace(run_options.EXPERIMENT, help="the experiment; named after the file if not said"),
+    *REPEATED,
+    run_options.DATA,
+    run_options.SOURCE,
+    run_options.DOCKER,
+    run_options.DOCKER_ARG,
+    run_options.KEEP,
+)
+OF_BATCH = tuple(
+    option
+    for option in batch_options.OPTIONS
+    if option.key in ("zip", "params", "kernel", "parallel", "retry", "fail_fast", "timeout_cell")
 )
 
 

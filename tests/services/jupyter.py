@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import websocket
 
+from aml_jupyter import Workspace
 from tests.conftest import stop_runner
 
 _START_LIMIT = 60.0
@@ -190,6 +191,17 @@ def home_of_its_own() -> Iterator[Path]:
             os.environ["AML_HOME"] = before
         stop_runner(home)
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def project_server(folder: Path) -> Iterator[Server]:
+    """A server that shows a project below `folder`, whose runs live in a home of their own."""
+    root = folder / "root"
+    root.mkdir()
+    with home_of_its_own():
+        Workspace.from_config(root)
+        with running_server(folder / "server", root) as started:
+            yield started
 
 
 def _environment(folder: Path, home: Path) -> dict[str, str]:
