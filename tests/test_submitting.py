@@ -13,7 +13,9 @@ import nbformat
 import pytest
 
 from aml_jupyter import Workspace
+from aml_jupyter.errors import StorageFullError
 from aml_jupyter.spec import RunConfiguration
+from aml_jupyter.workspace.run_form import concerning
 from aml_jupyter.workspace.run_options import OPTIONS
 from tests.services.jupyter import Server, project_server, running_server
 from tests.support import script, until
@@ -250,3 +252,8 @@ def test_a_server_that_only_shows_runs_submits_none(tmp_path: Path) -> None:
         assert refused.status == 403
         assert "only shows" in refused.json["message"]
         assert not (tmp_path / "root" / ".aml").exists()
+
+
+def test_a_full_disk_is_told_as_such_and_not_as_a_mistake_in_a_field() -> None:
+    with pytest.raises(StorageFullError), concerning("experiment"):
+        raise StorageFullError("No room left.", "Free some space.")

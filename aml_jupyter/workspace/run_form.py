@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from ..errors import AmlError, ComputeTargetException, UserErrorException
+from ..errors import AmlError, ComputeTargetException, StorageFullError, UserErrorException
 from . import batch_options, run_options
 from .command_table import Option
 from .run import Run
@@ -217,7 +217,7 @@ def concerning(name: str) -> Iterator[None]:
     """Let errors be about a field."""
     try:
         yield
-    except FormException:
+    except (FormException, StorageFullError):  # that there is no room is no mistake in a field
         raise
     except AmlError as error:
         name = "target" if isinstance(error, ComputeTargetException) else name
