@@ -491,10 +491,20 @@ def test_a_child_that_has_ended_may_be_deleted_while_the_others_go_on(
     assert statuses(run) == {"1": "Completed"}
 
 
+def vanish(folder: Path) -> None:
+    """Delete a folder as `rm -r` would that is repeated while the runner still writes there."""
+
+    def is_gone() -> bool:
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    until(is_gone)
+
+
 def test_children_whose_folders_vanish_hold_nobody_up(experiment: Experiment) -> None:
     run = submit(experiment, SLEEP, numbered(4), parallel=2)
     first, second = up(child(run, 0)), up(child(run, 1))
-    shutil.rmtree(child(run, 2).folder)
+    vanish(child(run, 2).folder)
     for each in (first, second):
         each.cancel()
     up(child(run, 3))
@@ -511,7 +521,7 @@ def test_the_children_of_a_deleted_parent_end(is_killed: bool, experiment: Exper
     first, last = up(child(run, 0)), child(run, 5)
     if is_killed:
         kill_runner()
-    shutil.rmtree(run.folder)
+    vanish(run.folder)
     runner.wake()
     for each in (first, last):
         assert finish(each)["status"] == "Canceled"

@@ -596,17 +596,19 @@ def test_a_disk_that_fills_while_a_job_prints(disk: Disk) -> None:
 
 @pytest.mark.service("mount")
 def test_an_exit_status_survives_a_full_disk(disk: Disk) -> None:
+    # It waits for a file to go: on a full disk none can come.
     text = """
         import os, sys, time
+        open('wait', 'w').close()
         print('up', flush=True)
-        while not os.path.exists('go'):
+        while os.path.exists('wait'):
             time.sleep(0.01)
         sys.exit(7)
         """
     run = on_disk(disk, text)
-    until(lambda: run.get_status() == "Running")
-    (run.folder / "work/go").touch()
+    until(lambda: "up" in log_of(run))
     disk.fill()
+    (run.folder / "work/wait").unlink()
     wait_then_clear(disk, run)
     details = finish(run)
     assert details["error"]["error"]["exitCode"] == 7
