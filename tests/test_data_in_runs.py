@@ -44,6 +44,7 @@ from tests.support import (
     experiment,
     finish,
     interpreter,
+    kill,
     kill_runner,
     log_of,
     message_of,
@@ -646,6 +647,24 @@ def test_a_runner_killed_while_data_come_is_followed_by_one_that_brings_them(
     until(lambda: run.get_status() in ("Completed", "Failed"), 20)
     assert told(run)["found"] == [{"a.txt": "A", "deep/b.txt": "B"}, "A", "abc"]
     assert states_of(run)[-1] == "Completed"
+
+
+def test_data_whose_fetching_is_killed_fail_the_run_and_come_whole_the_next_time(
+    experiment: Experiment, slow: str
+) -> None:
+    data = Dataset.File.from_files(slow)
+    run = submit(experiment, TELL, arguments=[data.as_mount()])
+    until(lambda: Slow.asked)
+    for pid in fetchers():
+        kill(pid)
+    details = finish(run)
+    assert details["status"] == "Failed"
+    assert "the process that did it was ended" in message_of(details)
+    assert "Submit the run again" in message_of(details)
+    Slow.go.set()
+    assert told(submit(experiment, TELL, arguments=[data.as_mount()]))["found"] == ["abc"]
+    coming = experiment.workspace.folder.root / "datasets/cache/coming"
+    assert list(coming.iterdir()) == []
 
 
 def test_an_address_that_cannot_be_reached_is_named_by_the_run(

@@ -225,8 +225,14 @@ def test_a_download_that_is_cut_off_is_no_file(ws: Workspace, site: Site) -> Non
     dataset = Dataset.File.from_files(f"{site.address}/x")
     with pytest.raises(UserErrorException, match="the connection ended after"):
         dataset.located()
+    assert list(coming_in(ws).iterdir()) == []
     site.cut_after = None
     assert content_of(dataset) == site.files["/x"]
+
+
+def coming_in(ws: Workspace) -> Path:
+    """The folder of downloads that are not whole yet."""
+    return ws.folder.root / "datasets/cache/coming"
 
 
 FETCH = """
@@ -252,19 +258,31 @@ def test_two_processes_fetch_an_address_once(ws: Workspace, site: Site) -> None:
     assert site.sent("/x") == 1
 
 
-def test_a_process_that_is_killed_while_it_fetches_leaves_nothing_half(
-    ws: Workspace, site: Site
+@pytest.mark.parametrize("next_one", ["/x", "/y"], ids=["the same", "another"])
+def test_what_a_killed_process_left_half_goes_when_something_is_fetched(
+    ws: Workspace, site: Site, next_one: str
 ) -> None:
-    site.files["/x"] = b"abc"
+    site.files.update({"/x": b"x" * 3_000_000, "/y": b"y"})
     site.pause = 30.0
     first = fetching(ws, f"{site.address}/x")
-    coming = ws.folder.root / "datasets/cache/coming"
-    until(lambda: coming.exists() and list(coming.iterdir()), 30)
+    coming = coming_in(ws)
+    until(lambda: coming.exists() and any(each.stat().st_size for each in coming.iterdir()), 30)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     site.pause = 0.0
-    assert content_of(Dataset.File.from_files(f"{site.address}/x")) == b"abc"
+    content = content_of(Dataset.File.from_files(f"{site.address}{next_one}"))
+    assert content == site.files[next_one]
     assert list(coming.iterdir()) == []
+
+
+def test_what_another_process_is_fetching_stays(ws: Workspace, site: Site) -> None:
+    site.files.update({"/x": b"x" * 3_000_000, "/y": b"y"})
+    site.pause = 2.0
+    first = fetching(ws, f"{site.address}/x")
+    until(lambda: coming_in(ws).exists() and list(coming_in(ws).iterdir()), 30)
+    site.pause = 0.0
+    assert content_of(Dataset.File.from_files(f"{site.address}/y")) == b"y"
+    assert Path(first.communicate(timeout=60)[0].strip()).read_bytes() == site.files["/x"]
 
 
 def test_progress_is_told_to_who_asks(ws: Workspace, site: Site) -> None:
@@ -287,8 +305,12 @@ def test_a_full_disk_says_what_to_do(ws: Workspace, site: Site) -> None:
     cache.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(cache)], check=True)
     try:
+        dataset = Dataset.File.from_files(f"{site.address}/x")
         with pytest.raises(StorageFullError, match="Free some space"):
-            Dataset.File.from_files(f"{site.address}/x").located()
+            dataset.located()
+        assert [each for each in cache.rglob("*") if each.is_file() and each.stat().st_size] == []
+        subprocess.run(["mount", "-o", "remount,size=2m", str(cache)], check=True)
+        assert content_of(dataset) == site.files["/x"]
     finally:
         subprocess.run(["umount", str(cache)], check=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -10,15 +11,17 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace, runner
+from aml_jupyter import Dataset, Datastore, Experiment, Run, ScriptRunConfig, Workspace, runner
 from aml_jupyter.errors import StorageFullError
 from aml_jupyter.home import home
 from aml_jupyter.job import events, layout
@@ -650,6 +653,50 @@ def test_a_disk_without_room_to_lay_out_fails_the_run_and_says_so(
     assert details["status"] == "Failed"
     assert "room" in message_of(details)
     assert runner_pid()
+
+
+@pytest.fixture
+def too_big(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder with a file that the small disk has no room for, and the address of that file."""
+    place = tmp_path / "served"
+    place.mkdir()
+    (place / "big.bin").write_bytes(os.urandom(6_000_000))
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(place))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield place, f"http://127.0.0.1:{server.server_port}/big.bin"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.service("mount")
+@pytest.mark.parametrize("is_at_an_address", [True, False], ids=["fetched", "copied"])
+def test_a_disk_that_fills_while_data_come_fails_the_run_and_nothing_half_stays(
+    disk: Disk, too_big: tuple[Path, str], is_at_an_address: bool
+) -> None:
+    script(disk.point / "code", "print('never')")
+    workspace = Workspace.from_config(disk.point)
+    Datastore.register_folder(workspace, "elsewhere", too_big[0])
+    source = too_big[1] if is_at_an_address else (Datastore(workspace, "elsewhere"), "big.bin")
+    data = Dataset.File.from_files(source).as_download()
+    config = ScriptRunConfig("code", script="train.py", arguments=[data])
+    run = Experiment(workspace, "small").submit(config)
+    details = finish(run)
+    assert details["status"] == "Failed"
+    assert "No room left on the disk" in message_of(details)
+    assert "Free some space" in message_of(details)
+    assert log_of(run) == ""
+    half = [path for path in disk.point.rglob("*") if path.is_file() and is_part_of(path, too_big)]
+    assert half == []
+    assert finish(on_disk(disk, "print('next')"))["status"] == "Completed"
+
+
+def is_part_of(path: Path, too_big: tuple[Path, str]) -> bool:
+    """Whether a file begins as the big one does."""
+    with open(path, "rb") as file, open(too_big[0] / "big.bin", "rb") as whole:
+        begin = file.read(4096)
+        return bool(begin) and begin == whole.read(4096)
 
 
 @pytest.mark.service("mount")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from contextlib import contextmanager, suppress
 
 from aml_jupyter.errors import UserErrorException
 from aml_jupyter.job.layout import full_disk, read_json, write_json
@@ -26,7 +27,8 @@ from .remote import Unreachable, asked, found_below, protocol_of, system_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping
+    from contextlib import AbstractContextManager
+    from typing import Any, Iterator, Mapping
 
     from .files import Progress
 
@@ -60,7 +62,7 @@ class Fetching:
         if not self._online:
             return self._kept(place)[0]
         started = time.time()
-        with locked(self._record_path(place) + ".lock"):
+        with self._locked(self._key(place)):
             path, record = self._kept(place)
             # Another process, or thread, may have asked while this one waited.
             if path and record["asked"] >= started:
@@ -103,14 +105,28 @@ class Fetching:
             if answer is None:
                 write_json(self._record_path(place), {**record, "asked": time.time()})
                 return path
-            coming = os.path.join(self._cache, "coming", self._key(place))
-            os.makedirs(os.path.dirname(coming), exist_ok=True)
-            digest, size = self._receive(answer.stream, answer.size, coming, place)
-        kept = self._keep(coming, digest, _file_name(place))
+            with self._coming(place) as coming:
+                digest, size = self._receive(answer.stream, answer.size, coming, place)
+                kept = self._keep(coming, digest, _file_name(place))
         facts = {"address": place, "marks": dict(answer.marks), "sha256": digest, "size": size}
         facts.update(name=_file_name(place), stat=_stat(kept), asked=time.time())
         write_json(self._record_path(place), facts)
         return kept
+
+    @contextmanager
+    def _coming(self, place: str) -> Iterator[str]:
+        """Where what an address sends is put until it is whole; no half of it stays there."""
+        folder = os.path.join(self._cache, "coming")
+        os.makedirs(folder, exist_ok=True)
+        for key in os.listdir(folder):  # left by who was killed
+            with suppress(BlockingIOError, FileNotFoundError), self._locked(key, wait=False):
+                os.unlink(os.path.join(folder, key))
+        coming = os.path.join(folder, self._key(place))
+        try:
+            yield coming
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(coming)
 
     def _receive(self, stream: Any, total: int, target: str, place: str) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0
@@ -170,6 +186,9 @@ class Fetching:
             f"{place} cannot be reached: {error}.",
             f"{shown}{', …' if len(kept) > 5 else ''}. {MIRRORS} can map it to a local file.",
         )
+
+    def _locked(self, key: str, wait: bool = True) -> AbstractContextManager[int]:
+        return locked(os.path.join(self._cache, "addresses", f"{key}.json.lock"), wait)
 
     def _key(self, place: str) -> str:
         return hashlib.sha256(place.encode()).hexdigest()[:32]

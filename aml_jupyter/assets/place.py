@@ -58,12 +58,15 @@ def root_here() -> str:
 
 
 @contextmanager
-def locked(path: AnyPath) -> Iterator[int]:
-    """An open file that no other process has locked this way; made, with its folder."""
+def locked(path: AnyPath, wait: bool = True) -> Iterator[int]:
+    """An open file that no other process has locked this way; made, with its folder.
+
+    Whoever will not wait for another to let go of it gets a BlockingIOError.
+    """
     os.makedirs(os.path.dirname(path), exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield file
     finally:
         os.close(file)
