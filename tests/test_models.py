@@ -716,6 +716,31 @@ def test_aml_models_downloads_and_verifies(
     assert list(json.loads(out)["damaged"]["net:1"]) == ["net/a.bin"]
 
 
+def test_aml_models_verify_tells_of_damaged_facts_and_notes(
+    ws: Workspace, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "m").write_text("m")
+    first, second = (Model.register(ws, "m", "mnist") for _ in range(2))
+    lone = Model.register(ws, "m", "alone")
+    Path(second._folder, "model.json").write_text("{}")
+    Path(lone._folder, "model.json").write_text("{")
+    Path(first._folder, "files.json").write_text("[")
+    capsys.readouterr()
+    code, out, _ = aml(capsys, "verify")
+    assert code == 1
+    assert out.splitlines() == [
+        "alone:1  damaged",
+        "  model.json does not hold the facts of a model",
+        "mnist:2  damaged",
+        "  model.json does not hold the facts of a model",
+        "mnist:1  damaged",
+        "  files.json cannot be read",
+    ]
+    code, out, _ = aml(capsys, "verify", "mnist:2", "--json")
+    assert (code, json.loads(out)["checked"]) == (1, ["mnist:2"])
+    assert aml(capsys, "verify", "mnist:3")[0] == aml(capsys, "verify", "mnits")[0] == 2
+
+
 def test_aml_models_delete_asks_first_and_wants_to_know_which(
     several: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

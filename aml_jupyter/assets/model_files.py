@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FILES = "files"
 NOTES = "files.json"
+UNREADABLE = "cannot be read"
+"""What is wrong with notes that are none."""
 
 _CHUNK = 1 << 20
 _READ_AT_ONCE = 16 << 20

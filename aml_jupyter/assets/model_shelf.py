@@ -70,6 +70,18 @@ class ModelShelf:
                 if record is not None:
                     yield record
 
+    def damages(self, name: str, version: int) -> dict[str, str]:
+        """What is wrong with each file of a version, its facts and notes too; {} if nothing is.
+
+        All bytes are read, and hashes that were not known yet are noted.
+        """
+        folder = self.place(name, version)
+        wrong = {} if self.record(name, version) else {RECORD: "does not hold the facts of a model"}
+        if not model_files.read_notes(folder):
+            return {**wrong, model_files.NOTES: model_files.UNREADABLE}
+        model_files.note_hashes(folder)
+        return {**wrong, **dict(model_files.faults(folder))}
+
     def add(self, facts: Mapping[str, Any], sources: Mapping[str, str], may_link: bool) -> Record:
         """A new version, made of files (name → path); the record of it."""
         aside = os.path.join(self.folder, f"{_ASIDE}{os.urandom(8).hex()}")

@@ -242,8 +242,7 @@ class Model(ModelFacts):
         All bytes are read. v1 had no such thing.
         """
         self._notes()
-        model_files.note_hashes(self._folder)
-        return dict(model_files.faults(self._folder))
+        return self._shelf.damages(self.name, self.version)
 
     # Changing what is known of it
 
@@ -347,7 +346,7 @@ class Model(ModelFacts):
     def _notes(self) -> model_files.Notes:
         notes = model_files.read_notes(self._folder)
         if not notes and os.path.isdir(self._folder):
-            raise model_files.damaged(self.id, model_files.NOTES, "cannot be read")
+            raise model_files.damaged(self.id, model_files.NOTES, model_files.UNREADABLE)
         if not notes:
             raise WebserviceException(
                 f"ModelNotFound: model {self.id} has been deleted.",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..assets.model_records import number_of
+from ..assets.model_shelf import ModelShelf
 from ..assets.models import Model, register_from_path
 from ..errors import UserErrorException, meant
 from ..spec.words import shown_age, shown_size
@@ -159,25 +161,34 @@ def _is_agreed(models: list[Model]) -> bool:
 
 def _verify(options: argparse.Namespace) -> int:
     workspace = workspace_here()
-    models = [
-        model
-        for name in options.names or sorted(workspace.models)
-        for model in ([_find(workspace, name)] if ":" in name else _versions(workspace, name))
-    ]
-    damaged = {}
-    for model in models:
-        damages = model.damages()
+    shelf = ModelShelf(workspace)
+    checked, damaged = [], {}
+    for name, version in _to_verify(workspace, options.names or shelf.names()):
+        model, damages = f"{name}:{version}", shelf.damages(name, version)
+        checked.append(model)
         if damages:
-            damaged[model.id] = damages
+            damaged[model] = damages
         if not options.json:
-            print(f"{model.id}  {'damaged' if damages else 'as registered'}")
+            print(f"{model}  {'damaged' if damages else 'as registered'}")
             for file, fault in damages.items():
                 print(f"  {file} {fault}")
     if options.json:
-        print_json({"checked": [model.id for model in models], "damaged": damaged})
-    elif not models:
+        print_json({"checked": checked, "damaged": damaged})
+    elif not checked:
         say("No models are registered.")
     return RUN_FAILED if damaged else OK
+
+
+def _to_verify(workspace: Workspace, names: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """The versions that names stand for, newest first; also those whose facts are damaged."""
+    shelf = ModelShelf(workspace)
+    for each in names:
+        name, _, said = each.partition(":")
+        number = number_of(said or None)
+        there = [version for version in shelf.versions(name) if number in (None, version)]
+        if not there:
+            _find(workspace, each)  # which says what there is
+        yield from ((name, version) for version in reversed(there))
 
 
 # Naming models --------------------------------------------------------------------------------
