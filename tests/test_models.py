@@ -651,9 +651,11 @@ def test_a_registration_that_is_killed_leaves_nothing_visible_and_is_cleared_awa
         "from aml_jupyter import *; Model.register(Workspace.from_config(), 'endless', 'killed')"
     )
     process = subprocess.Popen([sys.executable, "-c", program])
-    until(lambda: list(Path(ModelShelf(ws).folder).glob(".new-*/files/*")))
-    process.kill()
-    process.wait()
+    try:
+        until(lambda: list(Path(ModelShelf(ws).folder).glob(".new-*/files/*")), 60)
+    finally:  # else it would write until the disk is full
+        process.kill()
+        process.wait()
     assert Model.list(ws) == []
     assert ws.models == {}
     (left,) = Path(ModelShelf(ws).folder).glob(".new-*")
