@@ -83,7 +83,7 @@ def submit(
     """The family of a script with this text and one child for each member, just submitted."""
     run = prepare(to, text, members, tags, **how)
     place = submission.plan(to.workspace.folder, to.name, _config(to, text)).place
-    runner.enqueue_family(run.folder, run.id, dict(os.environ), place.ask(0))
+    runner.enqueue(run.folder, run.id, dict(os.environ), place.ask(0), is_family=True)
     return run
 
 
@@ -287,7 +287,7 @@ def test_a_run_that_is_no_family_fails_and_says_so(experiment: Experiment) -> No
     run = prepare(experiment, NOTHING, [])
     request = json.loads((run.folder / layout.REQUEST).read_text())
     (run.folder / layout.REQUEST).write_text(json.dumps({**request, "family": None}))
-    runner.enqueue_family(run.folder, run.id, dict(os.environ), runner.Ask())
+    runner.enqueue(run.folder, run.id, dict(os.environ), runner.Ask(), is_family=True)
     assert "has no children to run" in message_of(finish(run))
     assert_queue_is_empty()
 

@@ -9,16 +9,13 @@ from typing import Any
 import pytest
 
 from aml_jupyter import Experiment, Run, Workspace
-from tests.services.jupyter import Answer, Server, home_of_its_own, running_server
+from tests.services.jupyter import Answer, Server, empty_server
 from tests.support import finish, script, submit, until
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("actions")
-    root = folder / "root"
-    root.mkdir()
-    with home_of_its_own(), running_server(folder / "server", root) as started:
+    with empty_server(tmp_path_factory.mktemp("actions")) as started:
         yield started
 
 

@@ -10,14 +10,12 @@ import pytest
 from nbformat import v4
 
 from aml_jupyter import Batch, Model, Workspace
-from tests.services.jupyter import Server, home_of_its_own, running_server
+from tests.services.jupyter import Server, empty_server
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("assets")
-    (folder / "root").mkdir()
-    with home_of_its_own(), running_server(folder / "server", folder / "root") as started:
+    with empty_server(tmp_path_factory.mktemp("assets")) as started:
         yield started
 
 

@@ -12,15 +12,13 @@ from urllib.parse import quote
 import pytest
 
 from aml_jupyter import Experiment, Run, Workspace
-from tests.services.jupyter import Answer, Server, home_of_its_own, running_server
+from tests.services.jupyter import Answer, Server, empty_server
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("files")
-    root = folder / "root"
-    (root / "project").mkdir(parents=True)
-    with home_of_its_own(), running_server(folder / "server", root) as started:
+    with empty_server(tmp_path_factory.mktemp("files")) as started:
+        (started.root / "project").mkdir()
         yield started
 
 

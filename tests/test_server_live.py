@@ -19,16 +19,13 @@ import websocket
 
 from aml_jupyter import Experiment, Run, Workspace
 from aml_jupyter.job import events
-from tests.services.jupyter import Server, home_of_its_own, running_server
+from tests.services.jupyter import Server, empty_server, project_server
 from tests.support import until
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("live")
-    root = folder / "root"
-    root.mkdir()
-    with home_of_its_own(), running_server(folder / "server", root, *QUICK) as started:
+    with empty_server(tmp_path_factory.mktemp("live"), *QUICK) as started:
         yield started
 
 
@@ -390,17 +387,13 @@ def looks_at(server: Server, run: Run, seconds: float = 0.3) -> int:
 
 
 def test_a_server_that_stops_says_goodbye(tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    root.mkdir()
-    with home_of_its_own(), running_server(tmp_path / "server", root) as server:
-        Workspace.from_config(root)
-        with Page(server) as page:
-            page.ask("watch", place=server.place(), level="rows", since=None)
-            page.hear()
-            stopping = threading.Thread(target=server.stop)
-            stopping.start()
-            assert page.closed()[0] == 1001
-            stopping.join()
+    with project_server(tmp_path) as server, Page(server) as page:
+        page.ask("watch", place=server.place(), level="rows", since=None)
+        page.hear()
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        assert page.closed()[0] == 1001
+        stopping.join()
 
 
 # Faults ---------------------------------------------------------------------------------------
@@ -409,11 +402,9 @@ def test_a_server_that_stops_says_goodbye(tmp_path: Path) -> None:
 def test_a_page_goes_on_with_a_server_that_was_killed_and_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = tmp_path / "root"
-    root.mkdir()
-    with home_of_its_own(), running_server(tmp_path / "server", root, *QUICK) as server:
-        monkeypatch.chdir(root)
-        experiment = Experiment(Workspace.from_config(root), "live")
+    with empty_server(tmp_path, *QUICK) as server:
+        monkeypatch.chdir(server.root)
+        experiment = Experiment(Workspace.from_config(), "live")
         run = experiment.start_logging(snapshot_directory=None)
         place = server.place()
         seq = listed(server, place)["seq"]

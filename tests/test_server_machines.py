@@ -12,15 +12,13 @@ from aml_jupyter import Experiment, ScriptRunConfig, Workspace
 from aml_jupyter.environments import cache
 from aml_jupyter.environments.shelf import root
 from aml_jupyter.workspace.env_table import OLDEST_KEPT
-from tests.services.jupyter import Server, home_of_its_own, running_server
+from tests.services.jupyter import Server, empty_server
 from tests.support import remains_of_a_build, until
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("machines")
-    (folder / "root").mkdir()
-    with home_of_its_own(), running_server(folder / "server", folder / "root") as started:
+    with empty_server(tmp_path_factory.mktemp("machines")) as started:
         yield started
 
 

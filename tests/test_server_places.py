@@ -13,7 +13,7 @@ from aml_jupyter import Workspace
 from aml_jupyter.server.places import Places
 from aml_jupyter.server.problems import NotHere
 from aml_jupyter.store import WorkspaceFolder
-from tests.services.jupyter import Server, home_of_its_own, running_server
+from tests.services.jupyter import Server, empty_server
 
 
 def project(folder: Path) -> Path:
@@ -112,9 +112,7 @@ def test_a_workspace_that_is_mended_or_made_anew_is_opened_anew(tmp_path: Path) 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    root = tmp_path / "root"
-    root.mkdir()
-    with home_of_its_own(), running_server(tmp_path / "server", root) as started:
+    with empty_server(tmp_path) as started:
         yield started
 
 

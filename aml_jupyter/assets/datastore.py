@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 from aml_jupyter.errors import UserErrorException
 
@@ -14,7 +15,7 @@ from .stores import StoreRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, Sequence
+    from typing import Any, Callable, Iterable, Sequence
 
 
 class Datastore:
@@ -174,25 +175,13 @@ class Datastore:
     ) -> int:
         """Copy all files below ``prefix`` to a folder, with their paths; returns how many."""
         start = path_within(prefix)
-        found = [
-            (path, name)
+        moves = [
+            _Move(name, path, os.path.join(os.fspath(target_path), name))
             for name, path in self._files(start)
             if not start or name == start or name.startswith(start)
         ]
-        say = print if show_progress else _silent
-        say(f"Downloading an estimated of {len(found)} files")
-        done = 0
-        for path, name in found:
-            target = os.path.join(os.fspath(target_path), name)
-            if os.path.exists(target) and not overwrite:
-                say(f"Target already exists. Skipping download for {target}")
-                continue
-            say(f"Downloading {name}")
-            copy_whole(path, target)
-            done += 1
-            say(f"Downloaded {name}, {done} files out of an estimated total of {len(found)}")
-        say(f"Downloaded {done} files")
-        return done
+        is_there = None if overwrite else os.path.exists
+        return _moved("download", moves, is_there, copy_whole, show_progress)
 
     def _files(self, start: str) -> list[tuple[str, str]]:
         """(name, path) of the files that may be below ``start``."""
@@ -208,19 +197,11 @@ class Datastore:
         show_progress: bool,
     ) -> DataReference:
         target = path_within(target_path)
-        say = print if show_progress else _silent
-        say(f"Uploading an estimated of {len(files)} files")
-        done = 0
-        for path, name in files:
-            below = "/".join(part for part in (target, path_within(name)) if part)
-            if not overwrite and self._has(below):
-                say(f"Target already exists. Skipping upload for {below}")
-                continue
-            say(f"Uploading {path}")
-            self._store(path, below)
-            done += 1
-            say(f"Uploaded {path}, {done} files out of an estimated total of {len(files)}")
-        say(f"Uploaded {done} files")
+        moves = [
+            _Move(path, path, "/".join(part for part in (target, path_within(name)) if part))
+            for path, name in files
+        ]
+        _moved("upload", moves, None if overwrite else self._has, self._store, show_progress)
         return self.path(target or None)
 
     def _has(self, name: str) -> bool:
@@ -404,6 +385,38 @@ def _no_database(kind: str) -> UserErrorException:
         "Read the table with pandas.read_sql(…) and keep it with"
         " Dataset.Tabular.register_pandas_dataframe(…).",
     )
+
+
+class _Move(NamedTuple):
+    """A file that is to be copied, under the name that people are shown."""
+
+    shown: str
+    source: str
+    target: str
+
+
+def _moved(
+    what: str,
+    moves: Sequence[_Move],
+    is_there: Callable[[str], bool] | None,
+    move: Callable[[str, str], None],
+    show_progress: bool,
+) -> int:
+    """Copy one file after the other, and say so as v1 does; how many were not there before."""
+    say = print if show_progress else _silent
+    doing, did = f"{what.capitalize()}ing", f"{what.capitalize()}ed"
+    say(f"{doing} an estimated of {len(moves)} files")
+    done = 0
+    for shown, source, target in moves:
+        if is_there is not None and is_there(target):
+            say(f"Target already exists. Skipping {what} for {target}")
+            continue
+        say(f"{doing} {shown}")
+        move(source, target)
+        done += 1
+        say(f"{did} {shown}, {done} files out of an estimated total of {len(moves)}")
+    say(f"{did} {done} files")
+    return done
 
 
 def _common(paths: Sequence[str]) -> str:

@@ -10,21 +10,16 @@ import os
 
 from aml_jupyter.errors import UserErrorException, WorkspaceException
 from aml_jupyter.job import layout
-from aml_jupyter.job.mlflow_names import address_of
 from aml_jupyter.job.run import Run, _RunInJob, iso
 
 from .of_workspace import OfWorkspace
 from .place import MARK, root_above
+from .workspace_facts import PROVIDER, WorkspaceFacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterator, Mapping
 
-    from .datastore import Datastore
-    from .keyvault import Keyvault
-    from .models import Model
-
-_PROVIDER = "Microsoft.MachineLearningServices/workspaces"
 _FULL = "Install aml-jupyter in the job's interpreter, or do it outside the job."
 
 
@@ -33,7 +28,7 @@ def open_run(folder: str) -> WorkspaceRun:
     return WorkspaceRun(folder)
 
 
-class Workspace:
+class Workspace(WorkspaceFacts):
     """The workspace of the run that this process is part of."""
 
     def __init__(
@@ -62,9 +57,13 @@ class Workspace:
         if self._root is None:
             # A container that has only the run's folder: the names are in the run's request.
             request = layout.read_json(os.path.join(run_folder, layout.REQUEST)) or {}
-            self._record: dict[str, Any] = request.get("workspace") or {}
+            self._said: Mapping[str, Any] = request.get("workspace") or {}
         else:
-            self._record = layout.read_json(os.path.join(self._root, MARK)) or {}
+            self._said = layout.read_json(os.path.join(self._root, MARK)) or {}
+
+    @property
+    def _record(self) -> Mapping[str, Any]:
+        return self._said
 
     @classmethod
     def _of_run(cls, folder: str) -> Workspace:
@@ -100,77 +99,17 @@ class Workspace:
             )
         return self._root
 
-    @property
-    def name(self) -> str:
-        """The name."""
-        return str(self._record.get("name"))
-
-    @property
-    def subscription_id(self) -> str:
-        """A name from Azure's world, kept because samples print it."""
-        return str(self._record.get("subscription_id"))
-
-    @property
-    def resource_group(self) -> str:
-        """A name from Azure's world, kept because samples print it."""
-        return str(self._record.get("resource_group"))
-
-    @property
-    def location(self) -> str:
-        """``local``, or what a config from Azure said."""
-        return str(self._record.get("location") or "local")
-
     def get_details(self) -> dict[str, Any]:
         """The facts of the workspace with v1's keys."""
-        scope = f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
         return {
-            "id": f"{scope}/providers/{_PROVIDER}/{self.name}",
+            "id": self._scope(),
             "name": self.name,
             "location": self.location,
-            "type": _PROVIDER,
+            "type": PROVIDER,
             "workspaceid": self._record.get("id"),
             "creationTime": iso(self._record.get("created") or 0),
             "storageAccount": self._root,
         }
-
-    def get_mlflow_tracking_uri(self, _with_auth: bool = False) -> str:
-        """The address of this workspace for ``mlflow.set_tracking_uri``."""
-        return address_of(self.root)
-
-    # What is in it
-
-    @property
-    def models(self) -> dict[str, Model]:
-        """The latest version of each registered model, by name."""
-        from .models import Model
-
-        return {model.name: model for model in Model.list(self, latest=True)}
-
-    @property
-    def datasets(self) -> Mapping[str, Any]:
-        """The latest version of each registered dataset, by name."""
-        from .dataset import Dataset
-
-        return Dataset.get_all(self)
-
-    @property
-    def datastores(self) -> dict[str, Datastore]:
-        """The datastores by name."""
-        from .datastore import Datastore
-
-        return Datastore.all(self)
-
-    def get_default_datastore(self) -> Datastore:
-        """The datastore that is meant where none is named."""
-        from .datastore import Datastore
-
-        return Datastore.get_default(self)
-
-    def get_default_keyvault(self) -> Keyvault:
-        """Where secrets of this workspace are kept."""
-        from .keyvault import Keyvault
-
-        return Keyvault(self)
 
     @property
     def experiments(self) -> dict[str, Experiment]:
@@ -200,12 +139,6 @@ class Workspace:
 
     def __getattr__(self, name: str) -> Any:
         raise _needs_more(f"workspace.{name}", name)
-
-    def __repr__(self) -> str:
-        return (
-            f"Workspace.create(name='{self.name}', subscription_id='{self.subscription_id}', "
-            f"resource_group='{self.resource_group}')"
-        )
 
 
 class Experiment:

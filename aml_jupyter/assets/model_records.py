@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 
 def new_facts(
-    workspace: Any,
     name: str,
     path: str,
     run_id: str | None = None,
@@ -36,13 +35,9 @@ def new_facts(
     resource_configuration: ResourceConfiguration | None = None,
 ) -> Record:
     """The record of a model that is to be registered; its version is still to come."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise WebserviceException(
-            f"{name!r} is not a name for a model.",
-            "It has at most 255 letters, digits, -, . and _, and starts with a letter or digit.",
-        )
+    version = model_framework_version
     return {
-        "name": name,
+        "name": checked_name(name),
         "version": 0,
         "path": path,
         "asset": os.urandom(16).hex(),
@@ -54,14 +49,22 @@ def new_facts(
         "properties": texts(properties or {}),
         "description": description,
         "framework": model_framework,
-        "framework_version": None
-        if model_framework_version is None
-        else str(model_framework_version),
+        "framework_version": None if version is None else str(version),
         "datasets": pairs_of(datasets or ()),
         "sample_input": id_of(sample_input_dataset),
         "sample_output": id_of(sample_output_dataset),
         "resources": wishes_of(resource_configuration),
     }
+
+
+def checked_name(name: Any) -> str:
+    """``name``, if a model may be called so."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise WebserviceException(
+            f"{name!r} is not a name for a model.",
+            "It has at most 255 letters, digits, -, . and _, and starts with a letter or digit.",
+        )
+    return name
 
 
 def _user() -> str:

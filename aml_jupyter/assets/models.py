@@ -366,7 +366,7 @@ def register_from_path(
 ) -> Model:
     """A new version of a model made of a copy of a file or folder here."""
     sources = model_sources.of_path(path, child_paths)
-    record = new_facts(workspace, name, os.fspath(path), **facts)
+    record = new_facts(name, os.fspath(path), **facts)
     return Model._of(workspace, ModelShelf(workspace).add(record, sources, may_link=False))
 
 
@@ -377,7 +377,7 @@ def register_from_run(run: Any, model_name: str, model_path: str, **facts: Any) 
     """
     workspace = run.experiment.workspace
     path, sources = model_sources.of_run(run.id, run._folder, model_path)
-    record = new_facts(workspace, model_name, path, run.id, run.experiment.name, **facts)
+    record = new_facts(model_name, path, run.id, run.experiment.name, **facts)
     has_ended = run.get_status() in states.TERMINAL
     return Model._of(workspace, ModelShelf(workspace).add(record, sources, may_link=has_ended))
 

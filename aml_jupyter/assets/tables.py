@@ -88,7 +88,8 @@ def pandas_of_this_python() -> Any:
 
         raise UserErrorException(
             f"Tables need pandas, which this Python does not have ({sys.executable}).",
-            "Add pandas to the environment: CondaDependencies.create(pip_packages=['pandas']).",
+            f"Install it ({sys.executable} -m pip install pandas); for a run add it to the "
+            "environment: CondaDependencies.create(pip_packages=['pandas']).",
         ) from None
     return pandas
 

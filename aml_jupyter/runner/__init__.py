@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from .client import (
         RunnerStatus,
         enqueue,
-        enqueue_family,
         ensure_runner,
         impossible_here,
         look_after,
@@ -28,7 +27,6 @@ __all__ = [
     "Ask",
     "RunnerStatus",
     "enqueue",
-    "enqueue_family",
     "ensure_runner",
     "impossible_here",
     "look_after",

@@ -43,10 +43,15 @@ def enqueue(
     environment: Mapping[str, str],
     ask: queue.Ask,
     secrets: Mapping[str, object] | None = None,
+    is_family: bool = False,
 ) -> None:
-    """Hand a run over: when this returns it will be run, whatever becomes of this process."""
+    """Hand a run over: when this returns it will be run, whatever becomes of this process.
+
+    The children of one that is its children have the environment, the secrets and the ask of it.
+    """
     place = home()
-    queue.add(place, folder, run_id, environment, ask, secrets)
+    kind = queue.FAMILY if is_family else queue.RUN
+    queue.add(place, folder, run_id, environment, ask, secrets, kind)
     wake(place)
 
 
@@ -55,19 +60,6 @@ def resize_pool(pool: str, slots: int) -> None:
     place = home()
     queue.resize(place, pool, slots)
     _ask(place, "wake")
-
-
-def enqueue_family(
-    folder: Path,
-    run_id: str,
-    environment: Mapping[str, str],
-    ask: queue.Ask,
-    secrets: Mapping[str, object] | None = None,
-) -> None:
-    """Hand over a run that is its children, who have the environment, secrets and ask of it."""
-    place = home()
-    queue.add(place, folder, run_id, environment, ask, secrets, queue.FAMILY)
-    wake(place)
 
 
 def impossible_here(resources: Resources) -> str | None:

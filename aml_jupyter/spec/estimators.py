@@ -65,12 +65,10 @@ class MMLBaseEstimator:
         max_run_duration_seconds: float | None = None,
         **surroundings: Any,
     ) -> None:
-        name = type(self).__name__
-        spread = distribution(
-            name, node_count, process_count_per_node, distributed_backend, distributed_training
-        )
+        name, per_node = type(self).__name__, process_count_per_node
+        spread = distribution(name, node_count, per_node, distributed_backend, distributed_training)
         self._entry_script = entry_script
-        self._gpus = node_count * process_count_per_node if use_gpu else 0
+        self._gpus = node_count * per_node if use_gpu else 0
         self._around = Surroundings.of(surroundings, name)
         self._config = ScriptRunConfig(
             source_directory,
@@ -81,9 +79,9 @@ class MMLBaseEstimator:
             max_run_duration_seconds=max_run_duration_seconds or MAX_DURATION_SECONDS_DEFAULT,
         )
         inputs_of(self.run_config, inputs, name)
-        self.run_config.amlcompute.vm_size = vm_size
-        self.run_config.amlcompute.vm_priority = vm_priority
         self.run_config.source_directory_data_store = source_directory_data_store
+        cluster = self.run_config.amlcompute
+        cluster.vm_size, cluster.vm_priority = vm_size, vm_priority
         self._complete(script_params)
 
     @property

@@ -173,16 +173,21 @@ class Objects:
         aside = f"{folder}/{os.getpid()}-{secrets.token_hex(8)}"
         return aside, os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
+    @contextlib.contextmanager
+    def writing_aside(self) -> Iterator[tuple[str, int]]:
+        """The same, closed when it is written; and gone, if it could not be."""
+        aside, descriptor = self.open_aside()
+        try:
+            yield aside, descriptor
+        except BaseException:
+            os.unlink(aside)
+            raise
+        finally:
+            os.close(descriptor)
+
     def _write_temporary(self, data: bytes) -> str:
-        with needing(len(data), self.folder):
-            aside, descriptor = self.open_aside()
-            try:
-                write_all(descriptor, data)
-            except BaseException:
-                os.unlink(aside)
-                raise
-            finally:
-                os.close(descriptor)
+        with needing(len(data), self.folder), self.writing_aside() as (aside, descriptor):
+            write_all(descriptor, data)
         return aside
 
     def own_path(self, digest: bytes) -> Path:
@@ -318,18 +323,11 @@ class Adder:
     def add_large(self, chunks: Iterator[bytes]) -> tuple[bytes, int]:
         """Store an object as a file of its own unless it is here; its hash and size."""
         digest, size = hashlib.sha256(), 0
-        with self._needing_room():
-            aside, descriptor = self._objects.open_aside()
-            try:
-                for data in chunks:
-                    digest.update(data)
-                    size += len(data)
-                    write_all(descriptor, data)
-            except BaseException:
-                os.unlink(aside)
-                raise
-            finally:
-                os.close(descriptor)
+        with self._needing_room(), self._objects.writing_aside() as (aside, descriptor):
+            for data in chunks:
+                digest.update(data)
+                size += len(data)
+                write_all(descriptor, data)
         self._keep_own(digest.digest(), size, aside)
         return digest.digest(), size
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import tempfile
+from typing import NamedTuple
 from urllib.parse import quote
 
 from mlflow.entities.model_registry import (
@@ -37,13 +38,24 @@ from .store import TrackingStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict
+    from typing import Any, Callable, Dict, Mapping
+
+    from .tracked import TrackedRun
 
     Record = Dict[str, Any]
 
 _NAME_FILE = "mlflow.json"
 _NO_STAGE = "None"
 _HAS_MODEL_ID = "model_id" in inspect.signature(ModelVersion.__init__).parameters
+
+
+class _MadeOf(NamedTuple):
+    """The path and the files, by their names, of what becomes a version; its run, if it has one."""
+
+    path: str
+    files: Mapping[str, str]
+    run_id: str | None = None
+    run: TrackedRun | None = None
 
 
 class RegistryStore(AbstractStore):
@@ -65,8 +77,7 @@ class RegistryStore(AbstractStore):
             raise MlflowException(
                 f"Registered Model (name={name}) already exists.", codes.RESOURCE_ALREADY_EXISTS
             )
-        # Its rules for names are our own.
-        _ours(model_records.new_facts, self._root, name, "")
+        _ours(model_records.checked_name, name)
         self._save(name, {"tags": {t.key: t.value for t in tags or ()}, "description": description})
         return self.get_registered_model(name)
 
@@ -175,33 +186,34 @@ class RegistryStore(AbstractStore):
     ) -> Any:
         """A new version made of the files at ``source``, which it keeps as they are."""
         self._known(name)
-        place = self._place(source)
-        folder, below = _run_of(path_of(place)) if place.startswith(f"{SCHEME}:") else ("", "")
         with tempfile.TemporaryDirectory() as aside:
-            if folder:
-                run = TrackingStore(self._uri).history.at(folder)
-                run_id = run_id or os.path.basename(folder)
-                path, files = _ours(model_sources.of_run, run_id, folder, below)
-            else:
-                from mlflow.artifacts import download_artifacts
-
-                run = None
-                here = local_model_path or download_artifacts(place, dst_path=aside)
-                path, files = os.path.basename(here.rstrip("/")), _ours(model_sources.of_path, here)
+            made = self._made_of(source, local_model_path, aside)
             record = _ours(
                 model_records.new_facts,
-                self._root,
                 name,
-                path,
-                run_id,
-                run.experiment if run else None,
+                made.path,
+                run_id or made.run_id,
+                made.run and made.run.experiment,
                 {tag.key: tag.value for tag in tags or ()},
                 None,
                 description,
             )
             record["mlflow"] = {"source": source, "model_id": model_id, "run_link": run_link}
-            has_ended = run is not None and run.facts.has_ended
-            return self._version_of(self._shelf.add(record, files, may_link=has_ended))
+            has_ended = made.run is not None and made.run.facts.has_ended
+            return self._version_of(self._shelf.add(record, made.files, may_link=has_ended))
+
+    def _made_of(self, source: str, here: str | None, aside: str) -> _MadeOf:
+        """The files of a version to be; those that are not on this machine are brought aside."""
+        place = self._place(source)
+        folder, below = _run_of(path_of(place)) if place.startswith(f"{SCHEME}:") else ("", "")
+        if folder:
+            run_id = os.path.basename(folder)
+            path, files = _ours(model_sources.of_run, run_id, folder, below)
+            return _MadeOf(path, files, run_id, TrackingStore(self._uri).history.at(folder))
+        from mlflow.artifacts import download_artifacts
+
+        here = here or str(download_artifacts(place, dst_path=aside))
+        return _MadeOf(os.path.basename(here.rstrip("/")), _ours(model_sources.of_path, here))
 
     def _place(self, source: str) -> str:
         """Where the files of a version to be are."""

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,12 +159,9 @@ class BatchRun(Run):
 
         A name that is both a parameter and a metric has ``metric:`` before it as the latter.
         """
-        try:
-            pandas: Any = import_module("pandas")
-        except ImportError as error:
-            raise UserErrorException(
-                "to_frame() needs pandas, which is not installed here.", "pip install pandas"
-            ) from error
+        from ..assets.tables import pandas_of_this_python
+
+        pandas = pandas_of_this_python()
         records = []
         for row in self.rows():
             record: dict[str, Any] = dict(row.parameters)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserErrorException
@@ -70,12 +69,9 @@ class Comparison:
         Its columns have two levels: fact, parameter, tag or metric, and the name in it. The
         metrics are their last values; texts that are numbers throughout become numbers.
         """
-        try:
-            pandas: Any = import_module("pandas")
-        except ImportError as error:
-            raise UserErrorException(
-                "to_frame() needs pandas, which is not installed here.", "pip install pandas"
-            ) from error
+        from ..assets.tables import pandas_of_this_python
+
+        pandas = pandas_of_this_python()
         columns: dict[tuple[str, str], Sequence[Any]] = {
             **{("fact", name): row for name, row in self.facts.items()},
             ("fact", "duration"): self.durations,

@@ -177,29 +177,23 @@ def plan(
     processes = Processes.of(effective)
     where = place(folder, effective, resources, options, liked_gpus)
     if _is_notebook(effective.script):
-        _refuse_several_notebooks(processes)
         notebook = notebook or script.notebook or NotebookSpec()
-        # What is submitted from executes notebooks already: it has this package.
-        if where.is_container or not effective.environment.is_default():
-            effective.environment = able_to_execute_notebooks(effective.environment)
+        _prepare_for_notebook(effective, processes, where)
     environment = resolve(
         effective.environment, container=where.is_container, options=where.options
     )
     data = job_data(effective, str(folder.root))
-    job = _job(effective, environment, where, notebook, data)
-    job = replace(job, processes=processes)
-    source = source or Source(os.path.abspath(script.source_directory), {}, {"kind": "folder"})
     return Submission(
-        folder,
-        experiment,
-        effective,
-        source,
-        environment,
-        job,
-        where,
-        text_values(dict(tags or {})),
-        display_name,
-        parent,
+        folder=folder,
+        experiment=experiment,
+        config=effective,
+        source=source or Source(os.path.abspath(script.source_directory), {}, {"kind": "folder"}),
+        environment=environment,
+        job=_job(effective, environment, where, notebook, data, processes),
+        place=where,
+        tags=text_values(dict(tags or {})),
+        display_name=display_name,
+        parent=parent,
     )
 
 
@@ -214,12 +208,18 @@ def _checked(config: object, source: Source | None) -> ScriptRunConfig:
     return config
 
 
-def _refuse_several_notebooks(processes: Processes | None) -> None:
+def _prepare_for_notebook(
+    config: RunConfiguration, processes: Processes | None, where: Place
+) -> None:
+    """Let the environment be one that executes notebooks."""
     if processes is not None:
         raise RunConfigurationException(
             "A notebook is executed by one process.",
             "Leave out distributed_job_config, or submit a script.",
         )
+    # What is submitted from executes notebooks already: it has this package.
+    if where.is_container or not config.environment.is_default():
+        config.environment = able_to_execute_notebooks(config.environment)
 
 
 def _is_notebook(script: str | None) -> bool:
@@ -232,6 +232,7 @@ def _job(
     where: Place,
     notebook: NotebookSpec | None,
     data: JobData,
+    processes: Processes | None,
 ) -> JobSpec:
     """The process that the configuration comes to."""
     if notebook is not None and not notebook.output:
@@ -255,6 +256,7 @@ def _job(
         options={**where.options, **environment.options},
         notebook=notebook,
         data=data,
+        processes=processes,
     )
 
 
@@ -376,8 +378,8 @@ def _queue(
     try:
         for note in notes:
             events.append(str(run), "warning", message=note)
-        enqueue = runner.enqueue if request.family is None else runner.enqueue_family
-        enqueue(run, request.id, dict(os.environ), ask, secrets)
+        is_family = request.family is not None
+        runner.enqueue(run, request.id, dict(os.environ), ask, secrets, is_family)
     except BaseException:
         shutil.rmtree(run, ignore_errors=True)
         raise

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..assets.workspace_facts import PROVIDER, WorkspaceFacts
 from ..errors import UserErrorException, WorkspaceException
 from ..home import home
 from ..job import layout
-from ..job.mlflow_names import address_of
 from ..job.run import text_values
 from ..store import Index, Query, RunSummary, WorkspaceFolder, project_for
 from ..store.progress import shown_progress
@@ -20,9 +20,6 @@ from .experiment import Experiment
 from .run import Run, open_in
 
 if TYPE_CHECKING:
-    from ..assets.datastore import Datastore
-    from ..assets.keyvault import Keyvault
-    from ..assets.models import Model
     from ..spec import Environment
     from ..store.conditions import Selection
     from ..store.listing import Group
@@ -33,10 +30,9 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,32}")
 _CONFIG_FOLDERS = (".azureml", "aml_config", "")
 _CONFIG_FILES = ("config.json", "project.json")
-_PROVIDER = "Microsoft.MachineLearningServices/workspaces"
 
 
-class Workspace:
+class Workspace(WorkspaceFacts):
     """Experiments and runs of one project, in its ``.aml`` folder; nothing else is needed.
 
     ``Workspace.from_config()`` finds it, or makes it.
@@ -60,6 +56,10 @@ class Workspace:
         self._folder = folder
         self._made_index: Index | None = None
         self._experiments: dict[str, Experiment] = {}
+
+    @property
+    def _record(self) -> Mapping[str, Any]:
+        return self._folder.record
 
     @classmethod
     def _at(cls, folder: WorkspaceFolder) -> Workspace:
@@ -169,38 +169,12 @@ class Workspace:
         content = {"Id": None, "Scope": self._scope()}
         (target / (file_name or default)).write_text(json.dumps(content))
 
-    def _scope(self) -> str:
-        return (
-            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
-            f"/providers/{_PROVIDER}/{self.name}"
-        )
-
     # What samples print
 
     @property
     def folder(self) -> WorkspaceFolder:
         """Where all of it is."""
         return self._folder
-
-    @property
-    def name(self) -> str:
-        """The name."""
-        return str(self._folder.record["name"])
-
-    @property
-    def subscription_id(self) -> str:
-        """A name from Azure's world, kept because samples print it."""
-        return str(self._folder.record["subscription_id"])
-
-    @property
-    def resource_group(self) -> str:
-        """A name from Azure's world, kept because samples print it."""
-        return str(self._folder.record["resource_group"])
-
-    @property
-    def location(self) -> str:
-        """``local``, or what a config from Azure said."""
-        return str(self._folder.record["location"])
 
     @property
     def sku(self) -> str:
@@ -266,7 +240,7 @@ class Workspace:
             "id": self._scope(),
             "name": self.name,
             "location": self.location,
-            "type": _PROVIDER,
+            "type": PROVIDER,
             "friendlyName": record.get("friendly_name") or self.name,
             "description": record.get("description"),
             "tags": self.tags,
@@ -296,13 +270,6 @@ class Workspace:
         return EnvironmentRegistry(self._folder)
 
     @property
-    def models(self) -> dict[str, Model]:
-        """The latest version of each registered model, by name."""
-        from ..assets.models import Model
-
-        return {model.name: model for model in Model.list(self, latest=True)}
-
-    @property
     def compute_targets(self) -> dict[str, ComputeTarget]:
         """The compute targets by name."""
         from .compute_target import ComputeTarget
@@ -329,47 +296,17 @@ class Workspace:
         """No container images of v1's first web services, which there are none of here."""
         return {}
 
-    @property
-    def datastores(self) -> dict[str, Datastore]:
-        """The datastores by name."""
-        from ..assets.datastore import Datastore
-
-        return Datastore.all(self)
-
-    def get_default_datastore(self) -> Datastore:
-        """``workspaceblobstore``, unless another was set."""
-        from ..assets.datastore import Datastore
-
-        return Datastore.get_default(self)
-
     def set_default_datastore(self, name: str) -> None:
         """Let the datastore of that name be the default."""
         from ..assets.datastore import Datastore
 
         Datastore(self, name).set_as_default()
 
-    @property
-    def datasets(self) -> Mapping[str, Any]:
-        """The latest version of every registered dataset, by name; each read when asked for."""
-        from ..assets.dataset import Dataset
-
-        return Dataset.get_all(self)
-
-    def get_default_keyvault(self) -> Keyvault:
-        """Where secrets of this workspace are kept."""
-        from ..assets.keyvault import Keyvault
-
-        return Keyvault(self)
-
     def targets(self) -> dict[str, str]:
         """The names that runs may be submitted to, and their kinds."""
         from .compute import entries
 
         return {name: entry.kind for name, entry in entries(self._folder).items()}
-
-    def get_mlflow_tracking_uri(self, _with_auth: bool = False) -> str:
-        """The address of this workspace for ``mlflow.set_tracking_uri``."""
-        return address_of(str(self._folder.root))
 
     def get_run(self, run_id: str) -> Run:
         """The run with that id, or with the only id that begins so."""
@@ -459,12 +396,6 @@ class Workspace:
         if name not in self._experiments:
             self._experiments[name] = Experiment(self, name)
         return self._experiments[name]
-
-    def __repr__(self) -> str:
-        return (
-            f"Workspace.create(name='{self.name}', subscription_id='{self.subscription_id}', "
-            f"resource_group='{self.resource_group}')"
-        )
 
 
 def open_workspace(folder: WorkspaceFolder) -> Workspace:

@@ -194,14 +194,20 @@ def home_of_its_own() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def project_server(folder: Path) -> Iterator[Server]:
-    """A server that shows a project below `folder`, whose runs live in a home of their own."""
+def empty_server(folder: Path, *options: str) -> Iterator[Server]:
+    """A server that shows an empty folder below ``folder``, and has a home of its own."""
     root = folder / "root"
     root.mkdir()
-    with home_of_its_own():
-        Workspace.from_config(root)
-        with running_server(folder / "server", root) as started:
-            yield started
+    with home_of_its_own(), running_server(folder / "server", root, *options) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def project_server(folder: Path) -> Iterator[Server]:
+    """The same with a project in that folder."""
+    with empty_server(folder) as started:
+        Workspace.from_config(started.root)
+        yield started
 
 
 def _environment(folder: Path, home: Path) -> dict[str, str]:
