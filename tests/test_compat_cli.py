@@ -76,6 +76,8 @@ def test_on_is_for_scripts_and_notebooks_and_off_takes_exactly_that_away(place: 
         "notebooks": True,
         "scripts": True,
     }
+    for words in (["--json"], ["--json", "status"], ["status", "--json"]):
+        assert json.loads(place.aml("compat", *words))["notebooks"] is True
 
     place.aml("compat", "off")
     assert {path: path.read_text().splitlines() for path in before} == before

@@ -58,7 +58,7 @@ def _state() -> dict[str, bool]:
 
 
 def _compat(options: argparse.Namespace) -> int:
-    asked = _understood(options.words)
+    asked = _understood(options.words, options.json)
     if asked.action == "run":
         return _run(asked.words)
     if asked.words:
@@ -71,12 +71,15 @@ def _compat(options: argparse.Namespace) -> int:
     return _change(asked.action == "on", asked.as_json)
 
 
-def _understood(words: list[str]) -> _Asked:
+def _understood(words: list[str], as_json: bool) -> _Asked:
+    """What is asked; ``--json`` behind ``run`` is the script's own."""
     action, *more = words or ["status"]
     if action not in _ACTIONS:
         raise UserErrorException(f"aml compat cannot {action!r}.", near(action, _ACTIONS))
-    as_json = action != "run" and "--json" in more
-    return _Asked(action, [word for word in more if not as_json or word != "--json"], as_json)
+    if action == "run":
+        return _Asked(action, more, as_json)
+    words = [word for word in more if word != "--json"]
+    return _Asked(action, words, as_json or words != more)
 
 
 def _status(as_json: bool) -> int:
