@@ -127,6 +127,17 @@ _missing: dict[str, bool] = {}
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave alone what has no test of the part that is asked for: to import it takes seconds."""
+    words = config.option.markexpr.split(" and ")
+    if collection_path.suffix != ".py" or not {"slow", "ui", "not ui"}.intersection(words):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    is_wanted = all(f"mark.{word}" in text for word in words if word in ("slow", "ui"))
+    is_excluded = "not ui" in words and "mark.ui" in text  # a mark of whole files
+    return True if is_excluded or not is_wanted else None
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("service"):
         for name in marker.args:
