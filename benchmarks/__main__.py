@@ -31,6 +31,7 @@ from benchmarks import (
     bench_server,
     bench_snapshots,
     bench_submit,
+    bench_told,
     bench_view,
 )
 from benchmarks.report import Row, as_json, as_markdown, read_rows, today
@@ -65,6 +66,7 @@ BENCHES: Mapping[str, Callable[[Effort], Iterator[Row]]] = {
     "view": bench_view.rows,
     "server": bench_server.rows,
     "panel": bench_panel.rows,
+    "told": bench_told.rows,
     "plots": bench_plots.rows,
     "charts": bench_charts.rows,
 }

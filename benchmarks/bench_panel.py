@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -11,11 +9,10 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, Page, expect
 
-from aml_jupyter import Experiment, Run
+from aml_jupyter import Experiment
 from aml_jupyter.store import Index
 from benchmarks.bench_index import fill
 from benchmarks.browser import MEASURING, SIZE, chromium
-from benchmarks.points import Numbers
 from benchmarks.report import Row, median_of, timed
 from benchmarks.setting import Effort, experiment
 from tests.ui.lab import Lab, running_lab
@@ -76,20 +73,18 @@ def rows(effort: Effort) -> Iterator[Row]:
     has rows of runs, each time in a page loaded anew; the limit is the answer with the first rows
     alone. Frames are counted by the page while it scrolls by 40 pixels a frame, so that every row
     is seen; the limit is the same page that is not scrolled. A filter is timed from the input's
-    event to the frame with other rows; the limit is the answer alone. A metric is late by the time
-    from its record to the frame whose row says it; the limit is how often the server looks. A
-    hidden panel is listened to for all that the page asks.
+    event to the frame with other rows; the limit is the answer alone. A hidden panel is listened to
+    for all that the page asks.
     """
     for count, reach in _REACH.items():
-        with _panel(effort.of(count)) as panel:
+        with open_panel(effort.of(count)) as panel:
             yield from _painting(panel, reach, effort)
             if count == max(_REACH):
                 yield from _filtering(panel, effort)
-                yield from _telling(panel, effort)
                 yield _hidden(panel)
 
 
-class _Panel:
+class Panel:
     """A page with the sidebar, in a workspace of so many runs."""
 
     def __init__(self, lab: Lab, browser: Browser, place: Experiment, count: int) -> None:
@@ -102,7 +97,7 @@ class _Panel:
     def load(self) -> None:
         """A page loaded anew, whose sidebar has not been open yet."""
         self.page.goto(f"{self.lab.url}/lab/workspaces/bench?reset")
-        expect(self.page.locator(".jp-Launcher-sectionTitle").first).to_be_visible()
+        expect(self.page.locator(".jp-Launcher-sectionTitle").first).to_be_visible(timeout=60_000)
         self.page.locator(_TAB).wait_for()
         self.page.wait_for_timeout(1500)
 
@@ -133,16 +128,17 @@ class _Panel:
 
 
 @contextmanager
-def _panel(count: int) -> Iterator[_Panel]:
+def open_panel(count: int) -> Iterator[Panel]:
+    """A page that can show the sidebar, in a workspace of so many runs."""
     with experiment() as place:
         folder = place.workspace.folder
         fill(Index(folder), folder, count)
         # The folder that the server shows lies in the project, so that its workspace is found.
         with running_lab(folder.project / "lab") as lab, chromium() as browser:
-            yield _Panel(lab, browser, place, count)
+            yield Panel(lab, browser, place, count)
 
 
-def _painting(panel: _Panel, reach: int, effort: Effort) -> Iterator[Row]:
+def _painting(panel: Panel, reach: int, effort: Effort) -> Iterator[Row]:
     painted = []
     for _ in range(effort.repeat):
         panel.load()
@@ -159,7 +155,7 @@ def _painting(panel: _Panel, reach: int, effort: Effort) -> Iterator[Row]:
     yield Row(name, value, "frames/s", "≥ 50 frames/s", *limit, value >= 50, frames)
 
 
-def _filtering(panel: _Panel, effort: Effort) -> Iterator[Row]:
+def _filtering(panel: Panel, effort: Effort) -> Iterator[Row]:
     for what, line in _FILTERS.items():
         found = []
         for _ in range(effort.repeat):
@@ -172,50 +168,7 @@ def _filtering(panel: _Panel, effort: Effort) -> Iterator[Row]:
         yield Row(name, value, "ms", "≤ 100 ms", *limit, value <= 100, found)
 
 
-def _telling(panel: _Panel, effort: Effort) -> Iterator[Row]:
-    numbers = Numbers(panel.place, ["loss"])
-    page = panel.page
-    label = f'[role="treeitem"][aria-label^="{_name_of(numbers.run)}"]'
-    page.get_by_label("Sort by").select_option("live")
-    page.locator(label).wait_for()
-    page.get_by_label("Sort by").select_option("metric.loss")
-    page.get_by_label("Always show loss").click()
-    page.get_by_label("Sort by").select_option("live")
-    page.locator(label).wait_for()
-    late = []
-    for turn in range(max(10, effort.of(40))):
-        value = turn + 0.5
-        page.evaluate(_WAIT, [label, f"loss {value}"])
-        began = time.time()
-        numbers.run.log("loss", value)
-        late.append(float(page.evaluate("window.told")) - 1000 * began)
-        page.wait_for_timeout(130)
-    value = statistics.median(late)
-    limit = ("a look of the server", 330.0)
-    name = "a metric logged by a job, to its row"
-    yield Row(name, value, "ms", "≤ 500 ms median", *limit, value <= 500, late)
-    numbers.end()
-
-
-_WAIT = """([row, text]) => {
-  window.told = new Promise(done => {
-    const look = () => {
-      if (document.querySelector(row)?.ariaLabel.includes(text)) {
-        const { port1, port2 } = new MessageChannel();
-        port1.onmessage = () => done(Date.now());
-        port2.postMessage(0);
-      } else requestAnimationFrame(look);
-    };
-    requestAnimationFrame(look);
-  });
-}"""
-
-
-def _name_of(run: Run) -> str:
-    return run.display_name or run.id
-
-
-def _hidden(panel: _Panel) -> Row:
+def _hidden(panel: Panel) -> Row:
     page, asked = panel.page, []
     page.locator(_TAB).click()
     page.wait_for_timeout(1000)

@@ -177,6 +177,48 @@ def test_archived_runs_and_children_do_not_count(place: Workspace) -> None:
     assert not changes.look().counts_changed
 
 
+def test_counts_are_those_of_the_runs_whatever_becomes_of_them(place: Workspace) -> None:
+    changes = Changes(place)
+    run = new_run(place, "one", experiment="f")
+    assert changes.look().counts == Counts(0, 1, 0, 1)
+    run.start()
+    assert changes.look().counts == Counts(1, 0, 0, 1)
+    run.fail()
+    assert changes.look().counts == Counts(0, 0, 1, 1)
+    place.get_run("one").archive()
+    assert changes.look().counts == Counts(0, 0, 0, 0)
+    place.get_run("one").reactivate()
+    new_run(place, "two")
+    assert changes.look().counts == Counts(0, 1, 1, 2)
+    place.get_run("one").delete()
+    assert changes.look().counts == Counts(0, 1, 0, 1)
+    place.reindex()
+    assert changes.look().counts == Counts(0, 1, 0, 1)
+
+
+def test_counting_takes_the_same_however_many_runs_there_are(place: Workspace) -> None:
+    def steps_of_a_count() -> int:
+        steps = 0
+
+        def step() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        place.runs()
+        place.index._database.set_progress_handler(step, 1)
+        place.index._listing.facts_changed()
+        place.index.tally(0.0)
+        place.index._database.set_progress_handler(None, 1)
+        return steps
+
+    new_run(place, "first")
+    few = steps_of_a_count()
+    for number in range(50):
+        new_run(place, f"run{number}")
+    assert steps_of_a_count() == few > 0
+
+
 # By others ------------------------------------------------------------------------------------
 
 

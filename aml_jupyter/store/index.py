@@ -30,7 +30,7 @@ from .listing import Group, Listing, sort_key
 from .live_runs import LiveRuns, fingerprint, owner_is_gone
 from .summary import RunSummary
 
-VERSION = 3
+VERSION = 4
 _MARKED = 64
 _LATE_WRITERS = 10
 _SPOILED = (
@@ -68,7 +68,21 @@ CREATE INDEX tags_run ON tags (run);
 CREATE TABLE metrics (run INTEGER, name TEXT, last REAL);
 CREATE INDEX metrics_last ON metrics (name, last, run);
 CREATE INDEX metrics_run ON metrics (run);
+CREATE TABLE tally (status TEXT PRIMARY KEY, runs INTEGER NOT NULL) WITHOUT ROWID;
 """
+_TRIGGER = """
+CREATE TRIGGER runs_{row} AFTER {event} ON runs WHEN NOT {row}.archived AND {row}.parent IS NULL
+BEGIN
+    INSERT INTO tally VALUES ({row}.status, {by})
+        ON CONFLICT (status) DO UPDATE SET runs = runs + {by};
+END
+"""
+_COUNTED = (
+    _TRIGGER.format(event="INSERT", row="new", by=1),
+    _TRIGGER.format(event="DELETE", row="old", by=-1),
+)
+"""What keeps ``tally``: who follows a large workspace asks for it whenever a run changes its state,
+and counting 10⁵ runs takes longer than all the rest."""
 
 _COLUMNS = (
     "id, folder, experiment, number, type, parent, status, live, created, started, ended, target, "
@@ -393,7 +407,7 @@ class Index:
         tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in tables:
             database.execute(f'DROP TABLE "{table}"')
-        for statement in _SCHEMA.split(";"):
+        for statement in (*_SCHEMA.split(";"), *_COUNTED):
             database.execute(statement)
         self._fill(database)
         database.execute("COMMIT")

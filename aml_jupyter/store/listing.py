@@ -127,11 +127,13 @@ class Listing:
 
     def tally(self, since: float) -> tuple[dict[str, int], int]:
         """How many runs lists show in each state, and how many have failed since then."""
-        shown = "FROM runs WHERE NOT archived AND parent IS NULL"
+        failed = (
+            "SELECT count(*) FROM runs WHERE NOT archived AND parent IS NULL "
+            "AND status = 'Failed' AND ended >= ?"
+        )
 
         def ask() -> tuple[dict[str, int], int]:
-            states_of = dict(self._rows(f"SELECT status, count(*) {shown} GROUP BY status"))
-            failed = f"SELECT count(*) {shown} AND status = 'Failed' AND ended >= ?"
+            states_of = dict(self._rows("SELECT status, runs FROM tally WHERE runs"))
             return states_of, int(self._rows(failed, since)[0][0])
 
         return _once(self._facts, ("tally", since), ask)
