@@ -118,6 +118,7 @@ class Live(WebSocketMixin, WebSocketHandler, JupyterHandler):
     def end(self, code: Close, reason: str) -> None:
         """Close the connection and say why."""
         shown = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
+        self.log.info("a page's connection is closed with %d: %s", code, shown)
         self.close(int(code), shown)
 
     async def may_write(self) -> bool:
@@ -137,6 +138,7 @@ class Outbox:
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._waiting = 0
+        self._unread = 0
         self._closed = False
         self.on_room: Callable[[], None] = lambda: None
 
@@ -168,7 +170,8 @@ class Outbox:
     def _write(self, data: bytes, binary: bool) -> None:
         if self._closed:
             return
-        if self._waiting > self._most:
+        # Not what is only now to be sent: a page that is quick gets a long message, too.
+        if self._unread > self._most:
             self._closed = True
             self._socket.end(Close.TOO_SLOW, "The page takes less than it is sent.")
             return
@@ -177,11 +180,13 @@ class Outbox:
         except WebSocketClosedError:
             self._closed = True
             return
+        self._unread += len(data)
         sent.add_done_callback(lambda done: self._written(done, len(data)))
 
     def _written(self, done: asyncio.Future[None], count: int) -> None:
         if not done.cancelled():
             done.exception()  # that it is closed is told by `on_close`
+        self._unread -= count
         with self._lock:
             self._waiting -= count
         if not self.is_full and not self._closed:

@@ -23,6 +23,10 @@ export interface IRunService {
   /** The server's half, once it has answered; rejected with a `ServerError` that says what to do. */
   readonly hello: Promise<Hello>;
 
+  /** What keeps the server from telling what changes until the user mends it: another version, no permission. */
+  readonly problem: ServerError | null;
+  readonly problemFound: ISignal<IRunService, ServerError>;
+
   /** The workspaces that there are, the one of the server's root first. */
   readonly places: readonly Place[];
 

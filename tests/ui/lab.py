@@ -105,14 +105,14 @@ class Lab:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
 
-    def start(self) -> None:
-        """Start it, and return once it answers."""
+    def start(self, **variables: str) -> None:
+        """Start it, with these variables for this time, and return once it answers."""
         log = self.folder / "server.log"
         with log.open("ab") as output:
             server = subprocess.Popen(
                 self.command,
                 cwd=self.root,
-                env=dict(self.environment),
+                env={**self.environment, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

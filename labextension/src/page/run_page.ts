@@ -66,6 +66,7 @@ export class RunContent extends Widget {
     this.addClass('aml-Page');
     this.node.append(this.banner, this.empty, this.box);
     service.live.connectedChanged.connect(this.updateBanner, this);
+    service.problemFound.connect(this.updateBanner, this);
     // Who looks for the cell must know in which workspace the run is.
     this.node.addEventListener(REVEAL_CELL_EVENT, event =>
       Object.assign((event as CustomEvent<object>).detail, { place: given.place })
@@ -87,6 +88,7 @@ export class RunContent extends Widget {
   override dispose(): void {
     if (!this.isDisposed) {
       this.service.live.connectedChanged.disconnect(this.updateBanner, this);
+      this.service.problemFound.disconnect(this.updateBanner, this);
       this.end();
       super.dispose();
     }
@@ -189,14 +191,18 @@ export class RunContent extends Widget {
   }
 
   private updateBanner(): void {
-    const { problem, trans } = this;
-    const isAway = this.session !== null && !this.service.live.connected;
+    const { service, trans } = this;
+    const problem = this.problem ?? service.problem?.problem ?? null;
+    const isAway = this.session !== null && !service.live.connected;
     const words =
       problem !== null
         ? `${problem.message} ${problem.hint}`
         : isAway
           ? trans.__('The server does not answer. Reconnecting…')
           : '';
+    if (isAway && this.problem === null) {
+      setText(this.empty, problem === null ? waiting() : words);
+    }
     this.banner.classList.toggle('aml-mod-bad', problem !== null);
     setText(this.banner, words);
     setShown(this.banner, words !== '' && !this.box.hidden);

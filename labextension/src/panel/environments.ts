@@ -43,7 +43,7 @@ export class EnvironmentsSection extends PolledSection<EnvironmentList> {
       element('ul', {}, ...rest.map(each => this.environment(each)))
     );
     return [
-      prune,
+      element('div', { class: 'aml-Machine-actions' }, prune),
       ...(built.length === 0 ? [muted(trans.__('Nothing is built yet.'))] : []),
       element('ul', {}, ...built.map(each => this.environment(each))),
       ...(rest.length === 0 ? [] : [others])

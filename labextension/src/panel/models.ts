@@ -87,7 +87,8 @@ export class ModelsSection extends PolledSection<ModelList> {
     const { button } = await showDialog({
       title: trans.__('Delete %1?', id),
       body: trans.__('The files of this version are removed; the run that it came from stays.'),
-      buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__('Delete') })]
+      buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__('Delete') })],
+      defaultButton: 0
     });
     if (!button.accept) {
       return;

@@ -29,7 +29,7 @@ const GROUPS_KEPT = 200;
 
 /** Milliseconds for which the words of the filter are good. */
 const WORDS_KEPT = 30_000;
-/** Milliseconds after which it is looked for a workspace again while there is none. */
+/** Milliseconds after which the server is asked again while there is no workspace, or a problem. */
 const LOOK = 3000;
 
 /** What is asked to begin with: as the user has chosen in the settings. */
@@ -112,6 +112,7 @@ export class RunsSection extends Widget {
       this.list.dispose();
       this.model.dispose();
       this.service.placesChanged.disconnect(this.follow, this);
+      this.service.problemFound.disconnect(this.follow, this);
       this.service.live.connectedChanged.disconnect(this.connected, this);
       super.dispose();
     }
@@ -127,6 +128,7 @@ export class RunsSection extends Widget {
     host.shownChanged.connect(() => this.follow());
     host.refreshAsked.connect(() => this.refresh());
     service.placesChanged.connect(this.follow, this);
+    service.problemFound.connect(this.follow, this);
     service.live.connectedChanged.connect(this.connected, this);
     model.changed.connect((_, change) => {
       if (change === 'list') {
@@ -175,6 +177,9 @@ export class RunsSection extends Widget {
       // What has changed while it was out of sight is told now.
       this.watch();
     }
+    if (service.problem !== null) {
+      this.lookLater();
+    }
     this.showState();
   }
 
@@ -189,6 +194,12 @@ export class RunsSection extends Widget {
         this.notice.greeted(error);
         this.showState();
       });
+    this.lookLater();
+  }
+
+  /** The user may have mended what is missing. */
+  private lookLater(): void {
+    window.clearTimeout(this.timer);
     if (this.host.isShown) {
       this.timer = window.setTimeout(() => {
         void this.service.lookAgain().then(
@@ -260,7 +271,7 @@ export class RunsSection extends Widget {
 
   private showState(): void {
     const { model, asking, trans } = this;
-    const problem = model.problem;
+    const problem = this.service.problem ?? model.problem;
     const isFiltered = asking.filter.trim() !== '';
     const isWrong = problem?.status === 400 && isFiltered;
     this.filter.setProblem(isWrong ? `${problem.message} ${problem.problem.hint}` : '');

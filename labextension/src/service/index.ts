@@ -27,33 +27,36 @@ const service: JupyterFrontEndPlugin<IRunService> = {
   ): IRunService => {
     const trans = (translator ?? nullTranslator).load('aml_jupyter');
     const made = new RunService(app.serviceManager.serverSettings, trans, memoryIn(state));
-    const once = new Set<string>();
-    const show = (error: ServerError): void => {
-      if (!once.has(error.message)) {
-        once.add(error.message);
-        notify(error, trans);
+    let message = '';
+    let shown = '';
+    const tell = (error: ServerError | null): void => {
+      if (message !== (error?.message ?? '')) {
+        Notification.dismiss(shown || undefined);
+        message = error?.message ?? '';
+        shown = error === null ? '' : notify(error, trans);
       }
     };
-    made.problemFound.connect((_, error) => show(error));
+    made.problemFound.connect((_, error) => tell(error));
+    made.live.connectedChanged.connect((_, connected) => connected && tell(null));
     void app.restored
       .then(() => made.hello)
       .catch((error: ServerError) => {
         // A server that does not answer is JupyterLab's own to tell.
         if (error.status !== 0) {
-          show(error);
+          tell(error);
         }
       });
     return made;
   }
 };
 
-function notify(error: ServerError, trans: TranslationBundle): void {
+function notify(error: ServerError, trans: TranslationBundle): string {
   const reload = {
     label: trans.__('Reload'),
     caption: trans.__('Reload the page'),
     callback: () => window.location.reload()
   };
-  Notification.error(`${error.message} ${error.problem.hint}`, {
+  return Notification.error(`${error.message} ${error.problem.hint}`, {
     autoClose: false,
     actions: error.status === Close.otherVersion ? [reload] : []
   });

@@ -118,7 +118,7 @@ export class Live implements ILive {
     this.tellLevels();
     if (this.isStopped) {
       this.isStopped = false;
-      this.connectNow();
+      this.connectLater();
     }
   }
 

@@ -18,7 +18,8 @@ export class RunService implements IRunService {
   readonly live: Live;
   private readonly rest: Rest;
   private readonly changed = new Signal<IRunService, void>(this);
-  private readonly problem = new Signal<IRunService, ServerError>(this);
+  private readonly troubled = new Signal<IRunService, ServerError>(this);
+  private wrong: ServerError | null = null;
   private greeting: Promise<Hello> | null = null;
   private found: readonly Place[] = [];
   private chosen: string | undefined;
@@ -30,7 +31,7 @@ export class RunService implements IRunService {
   ) {
     this.rest = new Rest(settings, trans);
     this.live = new Live(settings, {
-      stopped: code => this.problem.emit(new ServerError(this.problemOfClose(code), code)),
+      stopped: code => this.stopped(code),
       knows: place => this.found.some(({ key }) => key === place),
       placesTold: places => this.know(places),
       placeGone: () => this.lookAgain().catch(() => undefined),
@@ -38,9 +39,12 @@ export class RunService implements IRunService {
     });
   }
 
-  /** What only the user can mend: another version, no permission. */
+  get problem(): ServerError | null {
+    return this.wrong;
+  }
+
   get problemFound(): ISignal<IRunService, ServerError> {
-    return this.problem;
+    return this.troubled;
   }
 
   get hello(): Promise<Hello> {
@@ -70,8 +74,13 @@ export class RunService implements IRunService {
   lookAgain(): Promise<Hello> {
     const greeting = this.greet();
     this.greeting = greeting;
-    // Whoever needs the answer sees the error; nobody else must be troubled by it.
-    greeting.catch(() => undefined);
+    // Whoever needs the answer sees the error; nobody else must be troubled by it. Only where a
+    // problem was told already, it may be another one by now.
+    greeting.catch((error: ServerError) => {
+      if (this.wrong !== null && error.status !== 0) {
+        this.tell(error);
+      }
+    });
     return greeting;
   }
 
@@ -100,6 +109,7 @@ export class RunService implements IRunService {
     if (hello.api !== API) {
       throw new ServerError(this.problemOfVersion(hello), Close.otherVersion);
     }
+    this.wrong = null;
     this.chosen ??= remembered;
     this.know(hello.places);
     this.live.greeted();
@@ -123,9 +133,24 @@ export class RunService implements IRunService {
       if (status === 0 || (status >= 500 && status < 600)) {
         return true;
       }
-      this.problem.emit(error as ServerError);
+      this.tell(error as ServerError);
       return false;
     }
+  }
+
+  /** The connection was closed for good. Where versions differ, the greeting says which is older. */
+  private stopped(code: number): void {
+    const said = new ServerError(this.problemOfClose(code), code);
+    if (code === Close.otherVersion) {
+      this.lookAgain().catch((error: ServerError) => this.tell(error.status === code ? error : said));
+    } else {
+      this.tell(said);
+    }
+  }
+
+  private tell(error: ServerError): void {
+    this.wrong = error;
+    this.troubled.emit(error);
   }
 
   private problemOfVersion(hello: Hello): Problem {
@@ -133,13 +158,17 @@ export class RunService implements IRunService {
     const versions = trans.__('(server: version %1, interface %2; page: interface %3)', hello.version, String(hello.api), String(API));
     return hello.api > API
       ? {
-          message: trans.__('This page is older than the aml_jupyter of the server %1.', versions),
-          hint: trans.__('Reload the page.')
+          message: trans.__('This page is older than the aml_jupyter of the server.'),
+          hint: trans.__(
+            'Reload the page; if that does not help, update aml_jupyter where JupyterLab is installed %1.',
+            versions
+          )
         }
       : {
-          message: trans.__('The aml_jupyter of the server is older than this page %1.', versions),
+          message: trans.__('The aml_jupyter of the server is older than this page.'),
           hint: trans.__(
-            'Restart the Jupyter server; if that does not help, update aml_jupyter where the server runs.'
+            'Restart the Jupyter server; if that does not help, update aml_jupyter where the server runs %1.',
+            versions
           )
         };
   }
