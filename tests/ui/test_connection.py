@@ -175,14 +175,14 @@ def test_of_another_version_the_page_says_which_half_to_update_and_what_is_missi
     expect(page.get_by_text("Reconnecting…")).to_be_hidden()
     screenshot("connection-1-newer")
     toast = page.locator(".Toastify__toast", has_text=newer)
-    toast.get_by_role("button", name="Reload").click()
-    expect(notice(page)).to_contain_text("update aml_jupyter where JupyterLab", timeout=SOON)
-    screenshot("connection-2-reloaded")
+    expect(toast.get_by_role("button", name="Reload")).to_be_visible()
 
     # An older one, and none; the page finds out by itself.
     restart(lab, PYTHONPATH=installed(tmp_path, API - 1))
     expect(notice(page)).to_contain_text("of the server is older than this page", timeout=SOON)
-    expect(notice(page)).to_contain_text("Restart the Jupyter server; if that does not help, update")
+    expect(notice(page)).to_contain_text(
+        "Restart the Jupyter server; if that does not help, update"
+    )
     disabled = {"ServerApp": {"jpserver_extensions": {"aml_jupyter": False}}}
     file = "jupyter_server_config.d/aml_jupyter"
     restart(lab, JUPYTER_CONFIG_PATH=settings(tmp_path / "disabled", disabled, file))
@@ -191,7 +191,7 @@ def test_of_another_version_the_page_says_which_half_to_update_and_what_is_missi
     expect(shown.get_by_role("status").filter(has_text="does not answer")).to_be_visible()
     toasts = page.locator(".Toastify__toast", has_text=re.compile("aml_jupyter"))
     expect(toasts).to_have_count(1)
-    screenshot("connection-3-disabled")
+    screenshot("connection-2-disabled")
     restart(lab)
     expect(row(tree, "first")).to_be_visible(timeout=SOON)
     expect(shown.get_by_role("tab", name="Facts")).to_be_visible()

@@ -37,7 +37,9 @@ def test_a_file_is_submitted_by_the_form_and_it_is_told_when_its_run_has_ended(
     notebook7: Lab, page: Page, screenshot
 ) -> None:
     gate = notebook7.root / "gate"
-    text = f"import os, time\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.1)\n1 / 0\n"
+    text = (
+        f"import os, time\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.1)\n1 / 0\n"
+    )
     (notebook7.root / "sink.py").write_text(text)
     page.goto(f"{notebook7.url}/tree")
     page.locator(".jp-DirListing-item", has_text="sink.py").click(button="right")
