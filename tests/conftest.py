@@ -123,8 +123,9 @@ _REPOSITORY = Path(__file__).resolve().parent.parent
 
 _missing: dict[str, bool] = {}
 
-# Started in the background, pytest would hand an ignored SIGINT down to what tests interrupt.
+# Started in the background, pytest would hand ignored signals down to what tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
