@@ -190,7 +190,7 @@ def test_a_cell_that_failed_is_attached_from_its_row_and_its_error_leads_back_to
     row.dblclick()
     shown = page.get_by_role("tabpanel", name="wreck")
     where = shown.get_by_role("region", name="Where it failed")
-    expect(where.locator("[aria-current]")).to_contain_text("depth / 0")
+    expect(where).to_contain_text("depth / 0")
     screenshot("lab-8-error")
     where.get_by_role("link").click()
     expect(page.locator(".jp-Cell.aml-mod-revealed")).to_contain_text("sailing")
