@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.ui.lab import Lab, code_cell
-from tests.ui.notebook_page import cell_with, open_notebook, run_cell, settled
+from tests.ui.notebook_page import cell_with, open_notebook
 
 pytestmark = [pytest.mark.ui, pytest.mark.service("chromium")]
 
@@ -24,13 +24,6 @@ CELL = """\
 import time
 time.sleep(0.5)
 print("from the cell")
-"""
-WRECK = """\
-%%aml_run --name wreck
-depth = 3
-
-print("sailing")
-depth / 0
 """
 Shot = Callable[[str], None]
 
@@ -163,40 +156,3 @@ def test_a_cell_becomes_a_run_whose_mark_opens_it(lab: Lab, page: Page, screensh
     sure.get_by_role("button", name="Delete for good").click()
     expect(toast(page, "was deleted")).to_be_visible()
     assert not (lab.root / ".aml" / "runs" / run).exists()
-
-
-def test_a_cell_that_failed_is_attached_from_its_row_and_its_error_leads_back_to_it(
-    lab: Lab, page: Page, screenshot: Shot
-) -> None:
-    load = "%load_ext aml_jupyter"
-    lab.write_notebook("wreck.ipynb", [code_cell(load), code_cell(WRECK)], kernel=True)
-    open_notebook(page, lab, "wreck.ipynb")
-    run_cell(page, load)
-    expect(run_cell(page, "sailing")).to_contain_text("Failed", timeout=30_000)
-
-    # A cell that shows the run is put below the one that is active, and executed.
-    page.get_by_role("tab", name=re.compile("^Runs")).click()
-    row = page.get_by_role("treeitem", name=re.compile("^wreck, Failed")).first
-    row.click(button="right")
-    page.get_by_role("menuitem", name="Attach Run in Notebook").click()
-    attached = settled(cell_with(page, "%aml_attach"))
-    expect(attached).to_contain_text(re.compile("%aml_attach wreck_"))
-    view = attached.get_by_role("region", name=re.compile("^Run wreck"))
-    expect(view).to_contain_text("ZeroDivisionError", timeout=30_000)
-    expect(page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(3)
-    screenshot("lab-7-attached")
-
-    # From the page of the run to the line of the cell.
-    row.dblclick()
-    shown = page.get_by_role("tabpanel", name="wreck")
-    where = shown.get_by_role("region", name="Where it failed")
-    expect(where).to_contain_text("depth / 0")
-    screenshot("lab-8-error")
-    where.get_by_role("link").click()
-    expect(page.locator(".jp-Cell.aml-mod-revealed")).to_contain_text("sailing")
-    cell = page.locator(".jp-Notebook .jp-Cell.jp-mod-active")
-    expect(cell).to_contain_text("sailing")
-    expect(cell.locator(".cm-content")).to_be_focused()
-    expect(page.get_by_role("button", name="Ln 5, Col 1")).to_be_visible()
-    screenshot("lab-9-line")
-    lab.stop_kernels()
