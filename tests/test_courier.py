@@ -367,7 +367,7 @@ def test_no_path_leads_out_of_the_run(path: str, near: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "may_be"),
     [
-        ("../work/data", True),
+        (f"../{layout.WORK}/data", True),
         ("model", True),
         ("../../elsewhere", False),
         ("/etc/passwd", False),

@@ -73,14 +73,15 @@ export class LiveOutput extends Panel implements IRenderMime.IRenderer {
     return this.model === null ? Promise.resolve(false) : slot.draw(this.model);
   }
 
-  /** The widget's view has come, or it has gone because the kernel closed it. */
+  /** A view has come, maybe one that no kernel knows, or it has gone because the kernel closed it. */
   private onView(): void {
     if (this.slot?.isLive) {
       this.stands = true;
       window.clearTimeout(this.late);
       this.card.hide();
       this.card.node.replaceChildren();
-    } else if (this.stands) {
+    } else if (this.stands || this.slot?.isDead) {
+      // Out of sight it would stand in the way of one that the kernel has later.
       this.giveUp();
     }
   }

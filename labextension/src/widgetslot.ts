@@ -70,6 +70,11 @@ export class WidgetSlot {
     return view !== null && !view.classList.contains(DISCONNECTED);
   }
 
+  /** Whether a view stands here that no kernel knows, as of a state saved in the notebook. */
+  get isDead(): boolean {
+    return this.renderer.node.firstElementChild?.classList.contains(DISCONNECTED) ?? false;
+  }
+
   /** Let ipywidgets draw; false when it cannot, true when there is a view or may yet be one. */
   async draw(model: IRenderMime.IMimeModel): Promise<boolean> {
     try {

@@ -62,7 +62,7 @@ def head(**changes: object) -> dict[str, object]:
         "target": "local",
         "environment": "py311",
         "colour": "",
-        "work": "/runs/one/work",
+        "work": "/runs/one/copy",
         "source": "",
         "batch": False,
         "notebook": "",
@@ -370,7 +370,7 @@ def test_a_place_in_a_traceback_can_be_opened_or_is_copied(view: View) -> None:
 
 
 def test_a_place_in_what_a_run_copied_is_the_one_it_was_copied_from(view: View) -> None:
-    lines = ['File "/runs/one/work/a/train.py", line 3', "b.py:4: no", 'File "/lib/x.py", line 5']
+    lines = ['File "/runs/one/copy/a/train.py", line 3', "b.py:4: no", 'File "/lib/x.py", line 5']
     view.begin(state(runs=[{**head(), "source": "/project"}], log=piece(lines)))
     view.page.evaluate("""window.opened = []; addEventListener('aml:open-file', event => {
         window.opened.push(event.detail.path); event.preventDefault(); })""")
