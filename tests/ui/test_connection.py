@@ -124,7 +124,7 @@ def test_a_page_that_is_too_slow_goes_on_where_it_was_and_lacks_nothing(
         tree = opened(page, f"http://127.0.0.1:{relay.port}")
         expect(row(tree, "first")).to_be_visible()
         sail(fleet, "second")
-        expect(row(tree, "second")).to_be_visible()
+        expect(row(tree, "second")).to_be_visible(timeout=SOON)
 
         relay.hold()
         sent = 0
@@ -139,7 +139,7 @@ def test_a_page_that_is_too_slow_goes_on_where_it_was_and_lacks_nothing(
         until(lambda: 4408 in relay.codes)
         assert heard.asked_since(1) == heard.told_last(0)
         sail(fleet, "after")
-        expect(row(tree, "after")).to_be_visible()
+        expect(row(tree, "after")).to_be_visible(timeout=SOON)
 
 
 def installed(folder: Path, api: int) -> str:
