@@ -183,11 +183,18 @@ def _not_tested(reporter: pytest.TerminalReporter) -> Iterator[str]:
         yield f"{count} test{'s' if count > 1 else ''}: {reason}"
 
 
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all homes keep what jobs import: to compile it takes longer than most tests."""
+    return tmp_path_factory.mktemp("bundles")
+
+
 @pytest.fixture(autouse=True)
-def aml_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def aml_home(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give the test an AML_HOME of its own; what runs in it ends with the test."""
     # Not tmp_path: a unix socket's path is limited to about a hundred bytes.
     home = Path(tempfile.mkdtemp(prefix="aml-"))
+    (home / "bundle").symlink_to(bundles)
     monkeypatch.setenv("AML_HOME", str(home))
     yield home
     stop_runner(home)

@@ -10,6 +10,7 @@ import sys
 from aml_jupyter.job import layout
 
 from .faults import Canceled, KernelDied, NotebookFailed, Unable, failed
+from .late import late_grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ class _Execution:
 
 def _read(path: str) -> Any:
     """The notebook, in the newest format."""
-    from papermill.iorw import load_notebook_node
+    with late_grammar():
+        from papermill.iorw import load_notebook_node
 
     try:
         return load_notebook_node(path)

@@ -25,6 +25,7 @@ sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__
 from aml_jupyter.job.launch import main  # noqa: E402
 from aml_jupyter.job.layout import FOLDER_VARIABLE  # noqa: E402
 from aml_jupyter.job.process import identity  # noqa: E402
+from aml_jupyter.nbjob.late import late_grammar  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,8 +156,9 @@ def warm_up() -> None:
     gc.disable()
     for name in _STARTS_THREADS:
         sys.modules[name] = None  # type: ignore[assignment]
-    for name in _NEEDED:
-        import_module(name)
+    with late_grammar():
+        for name in _NEEDED:
+            import_module(name)
     for name in _ON_FIRST_USE:
         try:
             import_module(name)
