@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,18 +21,47 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+RAISED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note whether a test, or what it was given, came to its end."""
+    item.stash[RAISED] = item.stash.get(RAISED, False) or call.excinfo is not None
+    return (yield)
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def shared() -> list[Lab]:
+    """What is started once for all tests."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def put_right(request: pytest.FixtureRequest, shared: list[Lab]) -> Iterator[None]:
+    """Keep a test that failed from failing those after it."""
+    yield
+    if request.node.stash.get(RAISED, False):
+        for each in shared:
+            each.put_right()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory, shared: list[Lab]) -> Iterator[Lab]:
     with running_lab(tmp_path_factory.mktemp("lab")) as started:
+        shared.append(started)
         yield started
+        shared.remove(started)
 
 
 @pytest.fixture(scope="session")
-def notebook7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def notebook7(tmp_path_factory: pytest.TempPathFactory, shared: list[Lab]) -> Iterator[Lab]:
     with running_lab(tmp_path_factory.mktemp("notebook7"), "notebook") as started:
+        shared.append(started)
         yield started
+        shared.remove(started)
 
 
 @pytest.fixture(params=["lab", "notebook7"])

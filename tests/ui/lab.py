@@ -125,6 +125,31 @@ class Lab:
         while self._processes:
             _stop(self._processes.pop())
 
+    def put_right(self) -> None:
+        """After a test that failed: cancel what it left running, and start what it left stopped.
+
+        Else the tests after it wait for slots that are never free, and fail as well.
+        """
+        for folder in (self.root, *self.root.iterdir()):
+            if (folder / ".aml").is_dir():
+                self._cancel_all(folder)
+        if not self._processes:
+            self.start()
+
+    def _cancel_all(self, project: Path) -> None:
+        """Cancel all runs of a project that have not ended; what came of it is in the report."""
+        done = subprocess.run(
+            [Path(sys.executable).with_name("aml"), "cancel", "--all"],
+            cwd=project,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.stdout or done.returncode:
+            print(f"left behind in {project}:\n{done.stdout}{done.stderr}")
+
     @contextlib.contextmanager
     def theme(self, name: str) -> Iterator[None]:
         """Let pages opened meanwhile have this theme."""

@@ -1,0 +1,48 @@
+"""What browser tests share is as good for the next one, whatever became of the last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace
+from tests.support import until
+from tests.ui.lab import Lab
+
+pytestmark = [pytest.mark.ui, pytest.mark.service("chromium")]
+
+
+@pytest.fixture
+def dock(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Experiment:
+    """An experiment in a project below the server's root."""
+    monkeypatch.setenv("AML_HOME", str(lab.folder / "aml"))
+    project = lab.root / "dock"
+    project.mkdir(exist_ok=True)
+    return Experiment(Workspace.from_config(project), "dock")
+
+
+def endless(folder: Path) -> ScriptRunConfig:
+    (folder / "endless.py").write_text("import time\ntime.sleep(600)\n")
+    return ScriptRunConfig(str(folder), script="endless.py")
+
+
+class Broken(Exception):
+    """What the test below is broken by."""
+
+
+@pytest.mark.xfail(raises=Broken, strict=True, reason="the test after it looks at what it leaves")
+def test_that_fails_with_runs_that_go_on_and_a_server_that_is_stopped(
+    lab: Lab, dock: Experiment, tmp_path: Path
+) -> None:
+    runs: list[Run] = [dock.submit(endless(tmp_path)) for _ in range(3)]
+    until(lambda: any(run.get_status() == "Running" for run in runs), 20)
+    lab.stop()
+    raise Broken
+
+
+def test_the_test_after_one_that_failed_finds_nothing_running_and_a_server_that_answers(
+    lab: Lab, dock: Experiment
+) -> None:
+    assert dock.workspace.list_runs("state:live").total == 0
+    assert lab.api("GET", "status")["kernels"] == 0
