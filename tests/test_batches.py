@@ -367,6 +367,7 @@ def test_aml_batch_waits_tells_each_end_and_exits_with_what_became_of_it(
     told = json.loads(aml(project, *words))
     assert told["status"] == "Completed"
     assert [each["parameters"] for each in told["notebooks"]] == [{"alpha": 0.1}, {"alpha": 0.2}]
+    assert all(each["started"].endswith("Z") for each in told["notebooks"])
     assert json.loads(aml(project, *words))["id"] == told["id"]
     failed = json.loads(
         aml(project, "batch", name, "-p", "alpha=0.1,3", "--wait", "--json", code=1)

@@ -207,6 +207,17 @@ def test_help_lists_every_command_and_each_explains_itself(project: Project) -> 
     assert project.aml("help", "runs") == project.aml("runs", "-h")
 
 
+def test_the_documentation_says_what_json_every_command_prints(project: Project) -> None:
+    table = (Path(__file__).parents[1] / "docs" / "cli.md").read_text().partition("## JSON")[2]
+    told = {
+        name
+        for row in re.findall(r"^\| (`.*?) \|", table, re.M)
+        for name in re.findall(r"`(\w+)", row)
+    }
+    listed = set(re.findall(r"^  (\w+) ", project.aml("--help"), re.M))
+    assert listed - told == set()
+
+
 def test_the_package_itself_is_the_command(project: Project) -> None:
     command = [sys.executable, "-m", "aml_jupyter", "--version"]
     assert subprocess.check_output(command, env=project.environment).startswith(b"aml ")

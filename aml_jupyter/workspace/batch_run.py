@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserErrorException
 from ..home import home
 from ..job import events, layout, states
+from ..job.run import iso
 from ..runner.board import DURATIONS
 from ..runner.forecast import Durations
 from ..spec import (
@@ -80,8 +81,13 @@ class BatchRow:
 
     def to_json(self) -> dict[str, object]:
         """The row for programs."""
-        facts = {**vars(self), "folder": str(self.folder) if self.folder else None}
-        return {**facts, "parameters": dict(self.parameters), "metrics": dict(self.metrics)}
+        return {
+            **vars(self),
+            "folder": str(self.folder) if self.folder else None,
+            "started": None if self.started is None else iso(self.started),
+            "parameters": dict(self.parameters),
+            "metrics": dict(self.metrics),
+        }
 
 
 class BatchRun(Run):
