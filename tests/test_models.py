@@ -757,6 +757,33 @@ def test_aml_models_delete_asks_first_and_wants_to_know_which(
     assert Model.list(several) == []
 
 
+def test_aml_models_lists_what_is_damaged_and_deletes_it(
+    ws: Workspace, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "m").write_text("m")
+    _, second = (Model.register(ws, "m", "mnist") for _ in range(2))
+    lone = Model.register(ws, "m", "alone")
+    for each in (second, lone):
+        Path(each._folder, "model.json").write_text("{}")
+    capsys.readouterr()
+    code, out, said = aml(capsys)
+    assert (code, [line.split()[0] for line in out.splitlines()]) == (0, ["model", "mnist"])
+    assert said.splitlines() == [
+        f"{name} is damaged: its facts cannot be read. `aml models delete {name}` removes it."
+        for name in ("alone:1", "mnist:2")
+    ]
+    assert json.loads(aml(capsys, "list", "alone", "--json")[1]) == {
+        "models": [],
+        "unreadable": ["alone:1"],
+    }
+    assert "Deleting mnist:2 (" in aml(capsys, "delete", "mnist:2")[2]
+    assert aml(capsys, "delete", "mnist:2", "alone", "-y")[:2] == (0, "Deleted mnist:2, alone:1.\n")
+    assert not Path(second._folder).exists()
+    assert not Path(lone._folder).exists()
+    assert aml(capsys)[2] == ""
+    assert Model.register(ws, "m", "mnist").version == 3
+
+
 def test_aml_models_names_what_is_near_and_completes(
     several: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

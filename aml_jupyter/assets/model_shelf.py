@@ -70,6 +70,16 @@ class ModelShelf:
                 if record is not None:
                     yield record
 
+    def size(self, name: str, version: int) -> int:
+        """The bytes of its files: as its facts say, or as they lie there if these are damaged."""
+        record = self.record(name, version)
+        if record is not None:
+            return int(record["bytes"])
+        folders = os.walk(self.place(name, version))
+        return sum(
+            os.lstat(os.path.join(at, each)).st_size for at, _, got in folders for each in got
+        )
+
     def damages(self, name: str, version: int) -> dict[str, str]:
         """What is wrong with each file of a version, its facts and notes too; {} if nothing is.
 

@@ -60,13 +60,26 @@ def _list(options: argparse.Namespace) -> int:
         found = [each for each in found if framework in (None, each.model_framework)]
     else:
         found = Model.list(workspace, latest=True, model_framework=framework)
+    unreadable = list(_unreadable(workspace, options.names))
     if options.json:
-        print_json({"models": [_described(each) for each in found]})
-    elif found:
+        print_json({"models": [_described(each) for each in found], "unreadable": unreadable})
+        return OK
+    if found:
         print_table(_HEADS, [_row(each) for each in found])
-    else:
+    elif not unreadable:
         say("No models are registered.")
+    for each in unreadable:
+        say(f"{each} is damaged: its facts cannot be read. `aml models delete {each}` removes it.")
     return OK
+
+
+def _unreadable(workspace: Workspace, names: Sequence[str]) -> Iterator[str]:
+    """The versions, of these names or of all, whose facts are damaged."""
+    shelf = ModelShelf(workspace)
+    for name in names or shelf.names():
+        for version in shelf.versions(name):
+            if shelf.record(name, version) is None:
+                yield f"{name}:{version}"
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -125,33 +138,36 @@ def _download(options: argparse.Namespace) -> int:
 
 def _delete(options: argparse.Namespace) -> int:
     workspace = workspace_here()
-    models = [each for name in _named(options) for each in _to_delete(workspace, name, options)]
-    if not options.yes and not _is_agreed(models):
+    shelf, names = ModelShelf(workspace), _named(options)
+    chosen = [each for name in names for each in _to_delete(workspace, name, options)]
+    ids = [f"{name}:{version}" for name, version in chosen]
+    if not options.yes and not _is_agreed(ids, sum(shelf.size(*each) for each in chosen)):
         say("Nothing was deleted.")
         return OK
-    for model in models:
-        model.delete()
+    for name, version in chosen:
+        shelf.remove(name, version)
     if options.json:
-        print_json({"deleted": [model.id for model in models]})
+        print_json({"deleted": ids})
     else:
-        print(f"Deleted {', '.join(model.id for model in models)}.")
+        print(f"Deleted {', '.join(ids)}.")
     return OK
 
 
-def _to_delete(workspace: Workspace, name: str, options: argparse.Namespace) -> list[Model]:
-    if ":" in name:
-        return [_find(workspace, name)]
-    versions = _versions(workspace, name)
+def _to_delete(
+    workspace: Workspace, name: str, options: argparse.Namespace
+) -> list[tuple[str, int]]:
+    versions = list(_there(workspace, [name]))
     if len(versions) > 1 and not options.all_versions:
+        newest = ":".join(map(str, versions[0]))
         raise UserErrorException(
             f"{name} has {len(versions)} versions.",
-            f"Say which, such as {versions[0].id}, or --all-versions.",
+            f"Say which, such as {newest}, or --all-versions.",
         )
     return versions
 
 
-def _is_agreed(models: list[Model]) -> bool:
-    what = f"{', '.join(model.id for model in models)} ({shown_size(sum(m.size for m in models))})"
+def _is_agreed(ids: Sequence[str], size: int) -> bool:
+    what = f"{', '.join(ids)} ({shown_size(size)})"
     if not sys.stdin.isatty():
         raise UserErrorException(f"Deleting {what} has to be confirmed.", "Say it with -y.")
     sys.stderr.write(f"Delete {what}? [y/N] ")
@@ -163,7 +179,7 @@ def _verify(options: argparse.Namespace) -> int:
     workspace = workspace_here()
     shelf = ModelShelf(workspace)
     checked, damaged = [], {}
-    for name, version in _to_verify(workspace, options.names or shelf.names()):
+    for name, version in _there(workspace, options.names or shelf.names()):
         model, damages = f"{name}:{version}", shelf.damages(name, version)
         checked.append(model)
         if damages:
@@ -179,7 +195,7 @@ def _verify(options: argparse.Namespace) -> int:
     return RUN_FAILED if damaged else OK
 
 
-def _to_verify(workspace: Workspace, names: Sequence[str]) -> Iterator[tuple[str, int]]:
+def _there(workspace: Workspace, names: Sequence[str]) -> Iterator[tuple[str, int]]:
     """The versions that names stand for, newest first; also those whose facts are damaged."""
     shelf = ModelShelf(workspace)
     for each in names:
@@ -217,7 +233,8 @@ def _find(workspace: Workspace, name: str) -> Model:
 
 
 def _versions(workspace: Workspace, name: str) -> list[Model]:
-    return Model.list(workspace, name) or [_find(workspace, name)]
+    is_name = ModelShelf(workspace).versions(name)
+    return Model.list(workspace, name) if is_name else [_find(workspace, name)]
 
 
 # How they look --------------------------------------------------------------------------------
