@@ -1,37 +1,36 @@
 // Bundles labextension/lib/view into one ES module and lays its style sheets beside it as one. Both
 // travel to the browser over the widget's comm: the live view needs no server of its own, no CDN.
 import { rspack } from '@rspack/core';
-import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import shared from './rspack.config.js';
+
+const { optimization, target } = shared;
+const [sheets] = shared.module.rules;
 const here = path.dirname(fileURLToPath(import.meta.url));
-const target = path.join(here, '..', 'aml_jupyter', 'notebook', 'static');
+const output = { path: path.join(here, '..', 'aml_jupyter', 'notebook', 'static') };
+const common = { context: here, mode: 'production', target, devtool: false };
 
-const compiler = rspack({
-  context: here,
-  mode: 'production',
-  target: ['web', 'es2021'],
+const script = {
+  ...common,
   entry: './lib/view/index.js',
-  devtool: false,
-  output: {
-    path: target,
-    filename: 'view.js',
-    module: true,
-    library: { type: 'modern-module' }
-  },
+  output: { ...output, filename: 'view.js', module: true, library: { type: 'modern-module' } },
+  optimization,
   experiments: { outputModule: true }
-});
+};
 
-compiler.run((error, stats) => {
+const styles = {
+  ...common,
+  entry: { view: ['./style/view.raw.css', './style/chart_tools.raw.css'] },
+  output: { ...output, cssFilename: '[name].css' },
+  module: { rules: [{ ...sheets, type: 'css' }] },
+  optimization: { minimize: false }
+};
+
+rspack([script, styles]).run((error, stats) => {
   if (error || stats.hasErrors()) {
     console.error(error ?? stats.toString({ preset: 'errors-only' }));
     process.exitCode = 1;
-    return;
   }
-  const sheets = ['view.css', 'chart_tools.css'].map(name => path.join(here, 'style', name));
-  writeFileSync(
-    path.join(target, 'view.css'),
-    sheets.map(sheet => readFileSync(sheet, 'utf8')).join('\n')
-  );
 });

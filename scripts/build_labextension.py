@@ -22,7 +22,7 @@ STAMP = OUTPUT / ".sources"
 VIEW = ROOT / "aml_jupyter" / "notebook" / "static" / "view.css"
 SETTINGS = (
     *("package.json", "yarn.lock", ".yarnrc.yml", "tsconfig.json"),
-    "labextension/bundle_view.mjs",
+    *("labextension/bundle_view.mjs", "labextension/rspack.config.js"),
 )
 OLDEST_NODE = 18
 

@@ -1,5 +1,9 @@
 import { element } from './dom';
 import type { Words } from './states';
+import { addStyles } from './styles';
+import diff from '../style/diff.raw.css';
+
+addStyles({ diff });
 
 /** How two sources differ, file by file. */
 export interface Difference {

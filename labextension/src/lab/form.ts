@@ -2,8 +2,12 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Form, FormAnswer, FormField, FormProblem } from '../api';
 import { element } from '../dom';
+import { addStyles } from '../styles';
 import { FieldView, type Texts } from './formfield';
 import { wordsOf } from './told';
+import form from '../../style/form.raw.css';
+
+addStyles({ form });
 
 /** Milliseconds without a key before what is written is checked. */
 const PAUSE = 400;

@@ -9,7 +9,7 @@ import { INotebookTracker, type Notebook } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { Commands, IRunService } from '../tokens';
-import { REVEAL_CELL_EVENT } from '../view/failure_view';
+import { REVEAL_CELL_EVENT } from '../view/reveal';
 import { speakAsPage } from '../view/words';
 import type { Elsewhere, PageArguments, RunPage } from './run_page';
 

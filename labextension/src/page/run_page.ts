@@ -8,10 +8,11 @@ import type { Problem } from '../api';
 import { element, shortName } from '../dom';
 import { PlotGrid, plotsOf } from '../plot';
 import { lookOf } from '../states';
+import { addStyles } from '../styles';
 import type { IRunService, RunArguments } from '../tokens';
 import { button, setShown, setText } from '../view/controls';
-import { REVEAL_CELL_EVENT } from '../view/failure_view';
 import { drawPanel } from '../view/panel';
+import { REVEAL_CELL_EVENT } from '../view/reveal';
 import { Session } from '../view/session';
 import { openTab } from '../view/tabs';
 import { waiting } from '../view/words';
@@ -19,6 +20,12 @@ import { CodeView } from './code_view';
 import { stateIcon } from './icons';
 import { ServerModel, type PageHost } from './model';
 import { Pictures } from './pictures';
+import charts from '../../style/chart_tools.raw.css';
+import page from '../../style/page.raw.css';
+import plot from '../../style/plot.raw.css';
+import view from '../../style/view.raw.css';
+
+addStyles({ view, page, charts, plot });
 
 /** What is remembered of a page, so that it is there again after a reload. */
 export interface PageArguments extends RunArguments {

@@ -5,11 +5,9 @@ import { button, copyButton, copyText, setShown, setText } from './controls';
 import { lineNodes, openPlace, PLACE_CLASS, placeOf } from './log_text';
 import type { Notices } from './notices';
 import type { Part } from './part';
+import { REVEAL_CELL_EVENT } from './reveal';
 import type { Session } from './session';
 import { trans, waiting } from './words';
-
-/** What the application around is asked to show: the cell that a run was made from, at a line. */
-export const REVEAL_CELL_EVENT = 'aml:reveal-cell';
 
 /** Why a run failed: the exception, the line that it came from, what to try, the last words. */
 export class FailureView implements Part {
