@@ -7,15 +7,18 @@ from pathlib import Path
 import nbformat
 import nbformat.v4 as v4
 import pytest
+from hypothesis import example, given, strategies
 
 from aml_jupyter.errors import UserErrorException
 from aml_jupyter.workspace.batch_values import (
     ZIP,
+    as_grid,
     combined,
     names_of,
     parse_value,
     parse_values,
     read_table,
+    written_values,
 )
 from aml_jupyter.workspace.notebook_parameters import Parameter, check, parameters_in
 
@@ -33,6 +36,7 @@ from aml_jupyter.workspace.notebook_parameters import Parameter, check, paramete
         ("[64, 32],[128]", [[64, 32], [128]]),
         ("{a: 1, b: [2, 3]}", [{"a": 1, "b": [2, 3]}]),
         ('"a,b",c', ["a,b", "c"]),
+        ('"a\\",b",c', ['a",b', "c"]),
         ("true,null", [True, None]),
         ('"1"', ["1"]),
         ("2024-01-05", ["2024-01-05"]),
@@ -205,3 +209,49 @@ def test_a_file_that_is_no_notebook_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "broken.ipynb").write_text("{")
     with pytest.raises(UserErrorException, match="cannot be read as a notebook"):
         parameters_in(str(tmp_path / "broken.ipynb"))
+
+
+# Values written again -------------------------------------------------------------------------
+
+VALUES = strategies.recursive(
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers()
+    | strategies.floats()
+    | strategies.text(),
+    lambda inner: strategies.lists(inner) | strategies.dictionaries(strategies.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(strategies.lists(VALUES, min_size=1, max_size=4))
+@example(["it's", 1, "a[", 2, "b]", '"', 3])
+def test_values_are_written_so_that_they_are_read_again(values: list[object]) -> None:
+    assert repr(parse_values(written_values(values))) == repr(values)
+
+
+def test_plain_values_are_written_plainly() -> None:
+    assert written_values([0.1, 3, "cnn", True, "1..5", "a,b"]) == '0.1,3,cnn,true,"1..5","a,b"'
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"a": [0.1, 0.3], "b": [1, 2, 3]}, {"a": ["x"]}, {"a": [1, 1.0, True]}, {}],
+    ids=repr,
+)
+def test_a_grid_is_known_by_its_sets(values: dict[str, list[object]]) -> None:
+    assert repr(as_grid(combined(values))) == repr(values)
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        [{"a": 1, "b": 1}, {"a": 2, "b": 2}],
+        [{"a": 1}, {"b": 1}],
+        [{"a": 1, "b": 1}, {"a": 1}],
+        [{"a": 1, "b": 2}, {"a": 1, "b": 1}, {"a": 2, "b": 1}, {"a": 2, "b": 2}],
+    ],
+    ids=["side by side", "other names", "a name less", "another order"],
+)
+def test_other_sets_are_no_grid(sets: list[dict[str, object]]) -> None:
+    assert as_grid(sets) is None

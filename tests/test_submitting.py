@@ -227,6 +227,30 @@ def test_a_run_is_repeated_with_other_arguments_and_tags(server: Server, project
     assert request["properties"]["aml.rerun_of"] == first["run"]
 
 
+def test_a_batch_is_repeated_with_other_values(server: Server, project: Path) -> None:
+    notebook(project, "report.ipynb", "alpha = 0.5\nsteps = 3", "print('alpha is', alpha)")
+    values = {"parameter.alpha": ["0.1,0.3"], "parameter.steps": ["2"]}
+    first = send(server, "submit", values, path="project/report.ipynb", batch=True)
+    run_of(project, first["run"]).cancel()
+    about = {"place": first["place"], "run": first["run"]}
+    kept = {name: each["values"] for name, each in fields(form(server, **about)).items()}
+    assert kept["parameter.alpha"] == ["0.1,0.3"]
+    assert kept["parameter.steps"] == ["2"]
+    assert "notebooks    2: alpha=0.1; alpha=0.3" in send(server, "plan", kept, **about)["plan"]
+
+    changed = {**kept, "parameter.alpha": ["0.2"], "parameter.steps": ["1..2"]}
+    assert "notebooks    2: steps=1; steps=2" in send(server, "plan", changed, **about)["plan"]
+    more = {**changed, "parameter.steps": ["1..3"]}
+    again = run_of(project, send(server, "submit", more, **about)["run"])
+    request = json.loads((again.folder / "run.json").read_text())
+    again.cancel()
+    assert again.display_name == "report × 3"
+    assert [each["parameters"] for each in request["family"]["members"]] == [
+        {"alpha": 0.2, "steps": steps} for steps in (1, 2, 3)
+    ]
+    assert request["properties"]["aml.rerun_of"] == first["run"]
+
+
 def test_files_outside_of_what_the_server_shows_are_refused(
     server: Server, project: Path, tmp_path: Path
 ) -> None:

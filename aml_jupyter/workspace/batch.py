@@ -25,7 +25,7 @@ from ..store import snapshots
 from ..store.objects import Objects
 from . import submission
 from .batch_run import BATCH_NAME, RESUMES, BatchRun, done_already, find_batch
-from .batch_values import GRID, ZIP, Set, combined, names_of
+from .batch_values import GRID, ZIP, Set, combined, names_of, title_of
 from .notebook_parameters import Parameter, check, parameters_in
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Batch:
             config,
             dict(self.tags),
             source=self._source(config),
-            display_name=self.name or f"{Path(self.notebook).stem} × {len(sets)}",
+            display_name=self.name or title_of(self._shown_path(), sets),
             resources=self.resources,
             options=self.options,
             notebook=NotebookSpec(

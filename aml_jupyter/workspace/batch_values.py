@@ -41,8 +41,12 @@ def parse_values(text: str) -> list[object]:
 
 def _parts(text: str) -> Iterator[str]:
     depth, quote, start = 0, "", 0
+    is_escaped = False
     for at, letter in enumerate(text):
-        if quote:
+        if is_escaped:
+            is_escaped = False
+        elif quote:
+            is_escaped = letter == "\\" and quote == '"'
             quote = "" if letter == quote else quote
         elif letter in _QUOTES:
             quote = letter
@@ -82,6 +86,34 @@ def parse_value(text: str) -> object:
 
 
 _PLAIN = (bool, int, float, str, list, dict)
+
+
+def written_values(values: Sequence[object]) -> str:
+    """The text that ``parse_values`` reads these values from."""
+    return ",".join(map(_written, values))
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) and _reads_as_itself(value) else _in_yaml(value)
+
+
+def _reads_as_itself(text: str) -> bool:
+    try:
+        # Beside another, as a bracket or an apostrophe in it would take that for its own.
+        return bool(text.strip()) and parse_values(f"{text},{text}") == [text, text]
+    except ValueError:
+        return False
+
+
+def _in_yaml(value: object) -> str:
+    """YAML on one line, with every text in quotation marks."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_in_yaml(k)}: {_in_yaml(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_in_yaml, value))}]"
+    style = '"' if isinstance(value, str) else None
+    said = yaml.safe_dump(value, default_style=style, width=math.inf, allow_unicode=True)
+    return said.removesuffix("\n").removesuffix("\n...")
 
 
 # Tables ---------------------------------------------------------------------------------------
@@ -164,6 +196,18 @@ def combined(values: Values, how: str = GRID, table: Sequence[Set] = ()) -> list
     return list(found.values())
 
 
+def as_grid(sets: Sequence[Mapping[str, object]]) -> dict[str, list[object]] | None:
+    """The values that these sets combine, each with every other; None where they do not."""
+    values: dict[str, dict[str, object]] = {}
+    for each in sets:
+        for name, value in each.items():
+            values.setdefault(name, {}).setdefault(repr(value), value)
+    found = {name: list(each.values()) for name, each in values.items()}
+    if math.prod(map(len, found.values())) != len(sets):
+        return None
+    return found if repr(list(_grid(found))) == repr([dict(each) for each in sets]) else None
+
+
 def _grid(values: Values) -> Iterator[Set]:
     for row in itertools.product(*values.values()):
         yield dict(zip(values, row, strict=True))
@@ -182,7 +226,12 @@ def _zipped(values: Values) -> Iterator[Set]:
         yield {name: each[at if len(each) > 1 else 0] for name, each in values.items()}
 
 
-def names_of(sets: Sequence[Set], otherwise: str) -> list[str]:
+def title_of(notebook: str, sets: Sequence[object]) -> str:
+    """What a batch is called if nobody says."""
+    return f"{Path(notebook).stem} × {len(sets)}"
+
+
+def names_of(sets: Sequence[Mapping[str, object]], otherwise: str) -> list[str]:
     """A short name for each set: the values in which it differs from others."""
     told = differing(sets)
     names = [

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
 from ..spec import ALL_GPUS, MAX_DURATION_SECONDS_DEFAULT, Resources, RunRequest
 from . import repeating
-from .batch_values import parse_value
+from .batch_values import (
+    Set,
+    as_grid,
+    combined,
+    parse_value,
+    parse_values,
+    title_of,
+    written_values,
+)
 from .command_table import Option
-from .notebook_parameters import Parameter
 from .run import Run
 from .run_form import (
     ARGUMENTS,
@@ -77,18 +83,21 @@ class RepeatForm(Form):
             list(texts.get(key, ())) != list(there.get(key, ()))
             for key in ("gpus", "gpu_mem", "cpus", "mem")
         )
+        with concerning(""):
+            sets = self._sets(values)
         with concerning("gpu_mem"):
             asked = RunOptions.of(values, environment)
         changes = repeating.Changes(
             arguments=self._arguments(values),
-            parameters=self._set(values),
+            parameters=self._parameters_of(values),
+            sets=sets,
             target=new.get("target"),
             environment=environment,
             resources=(asked.resources or Resources()) if resources else None,
             max_seconds=_said(texts, values, "timeout"),
             priority=_said(texts, values, "priority"),
             tags=dict(values.get("tag") or ()),
-            display_name=str(values.get("name") or ""),
+            display_name=self._name(values, sets),
         )
         with concerning(""):
             return repeating.plan(self.run, changes)
@@ -123,46 +132,59 @@ class RepeatForm(Form):
         return texts
 
     def _parameters(self) -> list[Field]:
-        """The parameters that a notebook was executed with; of a batch each has its own."""
-        if self.job.notebook is None or self.request.family:
+        """The parameters of a notebook, or those of a batch that has each with every other."""
+        if self.request.family:
+            listed = self._grid or {}
+            return [_field(_several(name), each) for name, each in listed.items()]
+        if self.job.notebook is None:
             return []
-        return [
-            replace(
-                _one_value(Parameter(name, repr(value))),
-                values=(_written(value),),
-            )
-            for name, value in self.job.notebook.parameters.items()
-        ]
+        found = self.job.notebook.parameters
+        return [_field(_one(name), [value]) for name, value in found.items()]
 
-    def _set(self, values: Mapping[str, Any]) -> dict[str, object] | None:
+    @cached_property
+    def _grid(self) -> dict[str, list[object]] | None:
+        family = self.request.family
+        return as_grid([each.parameters for each in family.members]) if family else None
+
+    def _parameters_of(self, values: Mapping[str, Any]) -> dict[str, object] | None:
         if self.job.notebook is None or self.request.family:
             return None
-        given = {
-            name.removeprefix(PARAMETER): value
-            for name, value in values.items()
-            if name.startswith(PARAMETER)
-        }
-        return {**self.job.notebook.parameters, **given}
+        return {**self.job.notebook.parameters, **_given(values)}
+
+    def _sets(self, values: Mapping[str, Any]) -> list[Set] | None:
+        """The sets of a batch, where they are other than they were."""
+        grid = self._grid or {}
+        given = {**grid, **_given(values)}
+        return None if repr(given) == repr(grid) else combined(given)
+
+    def _name(self, values: Mapping[str, Any], sets: Sequence[Set] | None) -> str:
+        """What it is called: a batch that was named by the number of its sets still is."""
+        name, family = str(values.get("name") or ""), self.request.family
+        if family is None or sets is None or name != title_of(self.job.what, family.members):
+            return name
+        return title_of(self.job.what, sets)
 
 
-def _one_value(parameter: Parameter) -> Field:
-    def read(text: str) -> object:
-        return parse_value(text)
-
-    option = Option(f"--{parameter.name}", "VALUE", "one value, in YAML", read)
-    return Field(option, f"{PARAMETER}{parameter.name}", parameter.name, "parameters")
-
-
-def _written(value: object) -> str:
-    """A value as it is read again."""
-    return value if isinstance(value, str) and _reads_as_itself(value) else json.dumps(value)
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name.removeprefix(PARAMETER): value
+        for name, value in values.items()
+        if name.startswith(PARAMETER)
+    }
 
 
-def _reads_as_itself(text: str) -> bool:
-    try:
-        return bool(text.strip()) and parse_value(text) == text
-    except ValueError:
-        return False
+def _one(name: str) -> Option:
+    return Option(f"--{name}", "VALUE", "one value, in YAML", parse_value)
+
+
+def _several(name: str) -> Option:
+    about = "one value, or several: 0.1,0.3 or 1..5"
+    return Option(f"--{name}", "VALUES", about, parse_values)
+
+
+def _field(option: Option, values: Sequence[object]) -> Field:
+    name, text = option.key, written_values(values)
+    return Field(option, f"{PARAMETER}{name}", name, "parameters", values=(text,))
 
 
 def _said(texts: Texts, values: Mapping[str, Any], key: str) -> Any:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from ..environments import resolve
 from ..errors import UserErrorException
 from ..spec import (
+    Family,
     JobSpec,
+    Member,
     Resources,
     RunConfiguration,
     RunRequest,
@@ -17,6 +20,7 @@ from ..spec import (
     process_variables,
 )
 from . import submission
+from .batch_values import names_of
 from .placing import place
 
 if TYPE_CHECKING:
@@ -24,12 +28,19 @@ if TYPE_CHECKING:
     from .run import Run
 
 
+_SHOWN_MEMBERS = 20
+
+
 @dataclass(frozen=True)
 class Changes:
-    """What shall be other than it was; None where nothing shall."""
+    """What shall be other than it was; None where nothing shall.
+
+    ``parameters`` are those of a notebook that ran once, ``sets`` those of each run of a batch.
+    """
 
     arguments: tuple[str, ...] | None = None
     parameters: Mapping[str, object] | None = None
+    sets: Sequence[Mapping[str, object]] | None = None
     target: str | None = None
     environment: Environment | None = None
     resources: Resources | None = None
@@ -75,6 +86,7 @@ class Repetition:
         lines = [f"again        {self.run.id}", f"runs         {words}"]
         if job.notebook is not None:
             lines += [f"with         {k} = {v!r}" for k, v in job.notebook.parameters.items()]
+        lines += _shown_members(self.request.family)
         lines += ["from         its snapshot", f"python       {job.interpreter}"]
         lines += [f"image        {job.image}"] if job.image else []
         lines += [f"target       {self.request.target}"]
@@ -83,6 +95,14 @@ class Repetition:
         tags = self.request.tags if self.changes.tags is None else self.changes.tags
         lines += [f"tag          {key} = {value}" for key, value in tags.items()]
         return "\n".join([*lines, *(f"note         {note}" for note in self.notes)])
+
+
+def _shown_members(family: Family | None) -> list[str]:
+    if family is None:
+        return []
+    names = [member.name for member in family.members]
+    shown = [*names[:_SHOWN_MEMBERS], *("…" for _ in names[_SHOWN_MEMBERS:][:1])]
+    return [f"notebooks    {len(names)}: {'; '.join(shown)}"]
 
 
 def job_of(request: RunRequest) -> JobSpec:
@@ -106,15 +126,23 @@ def plan(run: Run, changes: Changes) -> Repetition:
     notes: tuple[str, ...] = ()
     if changes.is_elsewhere:
         job, secrets, notes = _elsewhere(run, job, config, changes)
-    family = request.family
+    family = request.family and _family(request.family, job, changes)
     request = replace(
         request,
         target=config.target,
         definition=submission._without_credentials(config.to_definition()),
         job=None if family else job,
-        family=replace(family, job=job) if family else None,
+        family=family,
     )
     return Repetition(run, request, changes, secrets, notes)
+
+
+def _family(family: Family, job: JobSpec, changes: Changes) -> Family:
+    members = family.members
+    if changes.sets is not None:
+        names = names_of(changes.sets, PurePath(job.what).stem)
+        members = tuple(Member(*each) for each in zip(names, changes.sets, strict=True))
+    return replace(family, job=job, members=members)
 
 
 def _simple(job: JobSpec, changes: Changes) -> dict[str, Any]:
