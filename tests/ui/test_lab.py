@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.ui.lab import Lab, code_cell
-from tests.ui.notebook_page import cell_with, open_notebook
+from tests.ui.notebook_page import cell_with, open_notebook, run_cell, settled
 
 pytestmark = [pytest.mark.ui, pytest.mark.service("chromium")]
 
@@ -25,7 +25,15 @@ import time
 time.sleep(0.5)
 print("from the cell")
 """
+WRECK = """\
+%%aml_run --name wreck
+depth = 3
+
+print("sailing")
+depth / 0
+"""
 Shot = Callable[[str], None]
+SOON = 30_000
 
 
 def submit_from_file_browser(page: Page, name: str) -> Locator:
@@ -49,6 +57,11 @@ def choose(page: Page, run: str) -> None:
     """Choose a run of those that a command offers."""
     page.get_by_role("listbox", name="Recent runs").select_option(value=run)
     page.get_by_role("dialog").get_by_role("button", name="Choose").click()
+
+
+def panel(page: Page, name: str) -> Locator:
+    """What is shown in the main area under the tab with that very name."""
+    return page.get_by_role("main").get_by_role("tabpanel", name=name, exact=True)
 
 
 def toast(page: Page, words: str | re.Pattern[str]) -> Locator:
@@ -156,3 +169,46 @@ def test_a_cell_becomes_a_run_whose_mark_opens_it(lab: Lab, page: Page, screensh
     sure.get_by_role("button", name="Delete for good").click()
     expect(toast(page, "was deleted")).to_be_visible()
     assert not (lab.root / ".aml" / "runs" / run).exists()
+
+
+def test_a_cell_that_failed_is_attached_from_its_row_and_its_error_leads_back_to_it(
+    lab: Lab, page: Page, screenshot: Shot
+) -> None:
+    load = "%load_ext aml_jupyter"
+    lab.write_notebook("wreck.ipynb", [code_cell(load), code_cell(WRECK)], kernel=True)
+    lab.write_notebook("calm.ipynb", [code_cell("calm = 1\n\n\n\n\n")])
+    open_notebook(page, lab, "wreck.ipynb")
+    notebook = panel(page, "wreck.ipynb")
+    run_cell(page, load)
+    expect(run_cell(page, "sailing")).to_contain_text("Failed", timeout=SOON)
+
+    # A cell that shows the run is put below the one that is active, and executed.
+    page.get_by_role("tab", name=re.compile("^Runs")).click()
+    row = page.get_by_role("treeitem", name=re.compile("^wreck, Failed")).first
+    row.click(button="right")
+    page.get_by_role("menuitem", name="Attach Run in Notebook").click()
+    attached = settled(cell_with(page, "%aml_attach"))
+    expect(attached).to_contain_text(re.compile("%aml_attach wreck_"))
+    view = attached.get_by_role("region", name=re.compile("^Run wreck"))
+    expect(view).to_contain_text("ZeroDivisionError", timeout=SOON)
+    expect(notebook.locator(".jp-CodeCell")).to_have_count(3)
+    screenshot("lab-7-attached")
+
+    # From the page of the run to the line of the cell, whichever notebook one was in last.
+    page.get_by_role("tab", name=re.compile("^File Browser")).click()
+    page.get_by_role("listitem", name=re.compile("calm.ipynb")).dblclick()
+    page.get_by_role("dialog").get_by_role("button", name="No Kernel").click()
+    calm = panel(page, "calm.ipynb")
+    calm.get_by_role("textbox").first.click()
+    page.get_by_role("tab", name=re.compile("^Runs")).click()
+    row.dblclick()
+    where = panel(page, "wreck").get_by_role("region", name="Where it failed")
+    expect(where.locator("[aria-current]")).to_contain_text("depth / 0")
+    screenshot("lab-8-error")
+    where.get_by_role("link").click()
+    failed = notebook.locator(".jp-Cell.jp-mod-active")
+    expect(failed).to_contain_text("sailing")
+    expect(failed.get_by_role("textbox")).to_be_focused()
+    expect(page.get_by_role("button", name="Ln 5, Col 1")).to_be_visible()
+    screenshot("lab-9-line")
+    lab.stop_kernels()
