@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,19 @@ import nbformat
 import nbformat.v4 as v4
 import pytest
 from IPython.core.completer import provisionalcompleter
-from IPython.core.interactiveshell import InteractiveShell
 
 from aml_jupyter import Batch, Workspace
-from aml_jupyter.notebook import load_ipython_extension, unload_ipython_extension
 from aml_jupyter.notebook.batch import parameter_names
 from aml_jupyter.notebook.live import LiveView
 from aml_jupyter.notebook.views import CardView
 from aml_jupyter.watching.child_table import NotebookTable, changes
 from aml_jupyter.workspace.batch_run import BatchRun
 from aml_jupyter.workspace.batch_watch import BatchWatch
+from tests.shell import Shell, ipython, shell
 from tests.support import project, until, ws
 from tests.test_live_view import WIRE, Page, _schema
-from tests.test_magics import Shell
 
-__all__ = ["project", "ws"]
+__all__ = ["ipython", "project", "shell", "ws"]
 
 pytestmark = pytest.mark.slow
 
@@ -218,17 +215,6 @@ def test_a_notebook_that_runs_alone_shows_its_cell_and_what_is_left(
 
 
 # The magic ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def shell(ws: Workspace, project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    ipython = InteractiveShell.instance()
-    ipython.reset()
-    load_ipython_extension(ipython)
-    yield Shell(ipython)
-    unload_ipython_extension(ipython)
-    ipython.reset()
 
 
 def test_a_batch_is_started_waited_for_and_found_again_by_magics(

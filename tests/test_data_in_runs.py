@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 
 from aml_jupyter import (
     DataPath,
@@ -40,6 +39,7 @@ from aml_jupyter.runner.delivering import deliver, outputs_of
 from aml_jupyter.runner.links import copy_files, link_files
 from aml_jupyter.spec import JobData, JobSpec, RunRequest
 from aml_jupyter.workspace.facts import facts_of
+from tests.shell import Shell, ipython, shell
 from tests.support import (
     experiment,
     finish,
@@ -57,7 +57,7 @@ from tests.support import (
     ws,
 )
 
-__all__ = ["experiment", "project", "ws"]
+__all__ = ["experiment", "ipython", "project", "shell", "ws"]
 
 TELL = """
     import json, os, sys
@@ -554,16 +554,12 @@ def test_shells_name_data_by_an_option(experiment: Experiment, store: Datastore)
     assert "NAME=DATASET" in aml("run", "--data", "mnist", "train.py", code=2)
 
 
-def test_a_cell_names_data_by_an_option(experiment: Experiment, store: Datastore) -> None:
+def test_a_cell_names_data_by_an_option(
+    experiment: Experiment, store: Datastore, shell: Shell
+) -> None:
     files(store, "data/a.txt").register(experiment.workspace, "one")
-    ipython = InteractiveShell.instance()
-    ipython.extension_manager.load_extension("aml_jupyter")
-    try:
-        cell = "import os\nprint('cell', open(os.environ['single']).read())"
-        ipython.run_cell_magic("aml_run", "-e test --wait --data single=one", cell)
-    finally:
-        ipython.extension_manager.unload_extension("aml_jupyter")
-        InteractiveShell.clear_instance()
+    cell = "import os\nprint('cell', open(os.environ['single']).read())"
+    shell.run(f"%%aml_run -e test --wait --data single=one\n{cell}")
     (run,) = experiment.get_runs()
     assert "cell A" in log_of(run)
 

@@ -10,14 +10,12 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
 from jupyter_client.manager import KernelManager
 
 from aml_jupyter import Environment, Workspace
@@ -25,16 +23,17 @@ from aml_jupyter.cli import main
 from aml_jupyter.environments import cache
 from aml_jupyter.errors import UserErrorException
 from aml_jupyter.job import layout
-from aml_jupyter.notebook import load_ipython_extension, options, unload_ipython_extension
+from aml_jupyter.notebook import options
 from aml_jupyter.notebook.environments import BuildView
 from aml_jupyter.spec import ALL_GPUS, CondaDependencies, Resources
 from aml_jupyter.workspace import env_facts, env_prune
 from aml_jupyter.workspace.env_commands import EnvironmentBuild
 from aml_jupyter.workspace.run_options import RunOptions, environment_of
 from tests.services.docker_engine import Engine
+from tests.shell import Shell, ipython, shell
 from tests.support import finish, interpreter, project, until, ws
 
-__all__ = ["project", "ws"]
+__all__ = ["ipython", "project", "shell", "ws"]
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -536,34 +535,6 @@ def test_mistakes_are_json_where_json_was_asked_for(aml: Aml, ws: Workspace) -> 
 
 
 # In a notebook --------------------------------------------------------------------------------
-
-
-class Shell:
-    """A notebook without a front end: runs cells, keeps what they print."""
-
-    def __init__(self, ipython: InteractiveShell) -> None:
-        self.ipython = ipython
-
-    def run(self, cell: str) -> str:
-        """What the cell prints, errors included."""
-        with capture_output() as caught:
-            self.ipython.run_cell(cell, store_history=True)
-        return re.sub(r"\x1b\[[0-9;]*m", "", caught.stdout + caught.stderr)
-
-    def value(self, line: str) -> Any:
-        """What a line magic returns."""
-        self.run(f"_value = {line}")
-        return self.ipython.user_ns["_value"]
-
-
-@pytest.fixture
-def shell(ws: Workspace) -> Iterator[Shell]:
-    ipython = InteractiveShell.instance()
-    ipython.reset()
-    load_ipython_extension(ipython)
-    yield Shell(ipython)
-    unload_ipython_extension(ipython)
-    ipython.reset()
 
 
 def test_the_notebook_uses_an_environment_until_told_otherwise(shell: Shell, wheels: Path) -> None:

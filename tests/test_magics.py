@@ -11,45 +11,21 @@ from typing import Any
 
 import pytest
 from IPython.core.completer import provisionalcompleter
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
 from jupyter_client.manager import KernelManager
 
 from aml_jupyter.errors import UserErrorException
 from aml_jupyter.notebook import load_ipython_extension, options, unload_ipython_extension
 from aml_jupyter.spec.words import parse_duration
 from aml_jupyter.workspace import Run, Workspace
+from tests.shell import Shell, ipython, shell
 
-
-class Shell:
-    """A notebook without a front end: runs cells, keeps what they print."""
-
-    def __init__(self, ipython: InteractiveShell) -> None:
-        self.ipython = ipython
-        self.displayed: list[dict[str, Any]] = []
-
-    def run(self, cell: str) -> str:
-        """What the cell prints, errors included; what it displays is kept."""
-        with capture_output() as caught:
-            self.ipython.run_cell(cell, store_history=True)
-        self.displayed = [output.data for output in caught.outputs]
-        return re.sub(r"\x1b\[[0-9;]*m", "", caught.stdout + caught.stderr)
-
-    def __getitem__(self, name: str) -> Any:
-        return self.ipython.user_ns[name]
+__all__ = ["ipython", "shell"]
 
 
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    Workspace.create("testing", show_output=False)
-    ipython = InteractiveShell.instance()
-    ipython.reset()
-    load_ipython_extension(ipython)
-    yield Shell(ipython)
-    unload_ipython_extension(ipython)
-    ipython.reset()
+    return Workspace.create("testing", show_output=False)
 
 
 def test_a_cell_becomes_a_run_with_what_it_needs_and_its_variables_return(shell: Shell) -> None:

@@ -11,6 +11,9 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from aml_jupyter.notebook.presence import Presence
 from aml_jupyter.watching.poller import Poller
+from tests.shell import ipython
+
+__all__ = ["ipython"]
 
 
 class Counter:
@@ -77,8 +80,7 @@ def test_a_view_that_rests_is_left_alone_until_it_is_called() -> None:
     until(lambda: resting.count > seen)
 
 
-def test_what_is_out_of_sight_is_not_looked_at() -> None:
-    InteractiveShell.instance()
+def test_what_is_out_of_sight_is_not_looked_at(ipython: InteractiveShell) -> None:
     here = Presence()
     assert here.looking
     here.heard(shown=False)
@@ -89,8 +91,8 @@ def test_what_is_out_of_sight_is_not_looked_at() -> None:
     assert here.looking
 
 
-def test_a_browser_that_says_nothing_is_gone_until_it_speaks() -> None:
-    InteractiveShell.instance().run_cell("pass")
+def test_a_browser_that_says_nothing_is_gone_until_it_speaks(ipython: InteractiveShell) -> None:
+    ipython.run_cell("pass")
     here = Presence(silence=0.05)
     until(lambda: not here.looking)
     here.heard()

@@ -15,15 +15,19 @@ from aml_jupyter.notebook.forms import MIME
 from aml_jupyter.notebook.live import WIDGET_MIME
 from aml_jupyter.notebook.views import LineView
 from aml_jupyter.watching.svg import PALETTE
+from tests.shell import ipython
+
+__all__ = ["ipython"]
 
 LOG = "azureml-logs/70_driver_log.txt"
 
 
 @pytest.fixture
-def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
+def experiment(
+    ipython: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Experiment:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    InteractiveShell.instance()
     return Experiment(Workspace.create("testing", show_output=False), "looks")
 
 
