@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,12 +19,10 @@ from playwright.sync_api import (
     ViewportSize,
     WebSocket,
     expect,
-    sync_playwright,
 )
 
 from aml_jupyter import Experiment, Run
-from tests.conftest import SERVICES
-from tests.ui.conftest import FLAGS
+from tests.services.chromium import SHELL, WHOLE, running
 from tests.ui.lab import Lab, running_lab
 
 LINE = ".aml-view .aml-charts path.line"
@@ -218,18 +215,9 @@ def _notebook_of(sources: Sequence[str]) -> dict[str, object]:
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
-@contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium: this machine's."""
-    program = shutil.which("chromium")
-    if program is None:
-        raise RuntimeError(f"There is no chromium; {SERVICES['chromium'].how}.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, headless=True, args=FLAGS)
-        try:
-            yield browser
-        finally:
-            browser.close()
+def chromium() -> contextlib.AbstractContextManager[Browser]:
+    """A headless Chromium, with all of it that people use, where there is one."""
+    return running(WHOLE, SHELL)
 
 
 @contextlib.contextmanager

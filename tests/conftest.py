@@ -19,8 +19,8 @@ import pytest
 
 from aml_jupyter.job.metrics import file_system_of
 from tests.compat import alone
+from tests.services import chromium, images, memory_group, sshd
 from tests.services import docker_engine as docker_service
-from tests.services import images, memory_group, sshd
 from tests.services import podman as podman_service
 
 
@@ -66,8 +66,8 @@ def _has_python_3_8() -> bool:
 
 SERVICES: Mapping[str, Service] = {
     "chromium": Service(
-        lambda: shutil.which("chromium") is not None,
-        "Debian: apt-get install chromium; elsewhere put a `chromium` on PATH",
+        chromium.is_here,
+        chromium.HOW,
     ),
     "disk": Service(
         _counts_writes,

@@ -25,6 +25,7 @@ from tests.services import images
 
 _START_LIMIT = 60.0
 _STOP_LIMIT = 40.0
+DATA_SIZE = "4g"
 NEEDED = ("dockerd", "containerd", "runc", "ip", "iptables", "setpriv")
 
 
@@ -69,7 +70,7 @@ class OwnEngine(Engine):
         *,
         live_restore: bool = False,
         listen: Sequence[str] = (),
-        data_size: str | None = None,
+        data_size: str = DATA_SIZE,
         inside: Sequence[str] = (),
         runtimes: Sequence[str] = (),
     ) -> None:
@@ -82,8 +83,9 @@ class OwnEngine(Engine):
         self._process: subprocess.Popen[bytes] | None = None
         data = folder / "data"
         data.mkdir(parents=True)
-        if data_size:
-            _call("mount", "-t", "tmpfs", "-o", f"size={data_size}", "aml-test", str(data))
+        # In memory: on disks that are told of each block that is freed, to remove the thousands
+        # of files of one image takes longer than all that most tests do with them.
+        _call("mount", "-t", "tmpfs", "-o", f"size={data_size}", "aml-test", str(data))
         self._bridge = _Bridge()
         settings = {
             "hosts": [self.host, *listen],
@@ -165,7 +167,7 @@ class OwnEngine(Engine):
             self._end(signal.SIGKILL)
             self._end_what_is_left()
             self._bridge.remove()
-            _unmount_below(self.folder)
+            unmount_below(self.folder)
             shutil.rmtree(self.folder)
 
     def _remove_containers(self) -> None:
@@ -230,7 +232,8 @@ def _call(*command: str) -> None:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
-def _unmount_below(folder: Path) -> None:
+def unmount_below(folder: Path) -> None:
+    """Unmount all that is mounted below a folder."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     points = [line.split()[4] for line in lines]
     for point in reversed([point for point in points if point.startswith(f"{folder}/")]):
@@ -243,14 +246,14 @@ def engine(
     *,
     live_restore: bool = False,
     listen: Sequence[str] = (),
-    data_size: str | None = None,
+    data_size: str = DATA_SIZE,
     inside: Sequence[str] = (),
     runtimes: Sequence[str] = (),
 ) -> Iterator[OwnEngine]:
     """An engine with the images of ``images.BASE``, living in ``folder``, for the block.
 
-    ``listen`` are further addresses (``tcp://127.0.0.1:2375``), ``data_size`` limits what it may
-    store (``900m``, in memory), ``inside`` is a command that the engine is started by, such as
+    ``listen`` are further addresses (``tcp://127.0.0.1:2375``), ``data_size`` is how much it may
+    store, in memory, ``inside`` is a command that the engine is started by, such as
     ``unshare --mount``. ``runtimes`` are further names for the usual runtime.
     """
     own = OwnEngine(

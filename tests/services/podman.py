@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from tests.services import images
-from tests.services.docker_engine import Engine
+from tests.services.docker_engine import DATA_SIZE, Engine, unmount_below
 
 NEEDED = ("podman", "runc", "conmon", "newuidmap", "slirp4netns", "setpriv", "unshare")
 _CATATONIT = ("/usr/libexec/podman/catatonit", "/usr/bin/catatonit")
@@ -73,6 +73,8 @@ class Podman(Engine):
             (self.folder / name).mkdir(mode=0o700, parents=True)
             # The group counts as well: what has one that is not mapped, no container may pass.
             os.chown(self.folder / name, self.uid, self.gid)
+        if os.geteuid() == 0:
+            self._keep_in_memory(self.folder / "home")
         for place in (self.folder, *self.folder.parents[:1]):
             place.chmod(0o755)
         (self.folder / "storage.conf").write_text(_STORAGE)
@@ -89,6 +91,15 @@ class Podman(Engine):
                 start_new_session=True,
             )
         self._wait_until_it_answers()
+
+    def _keep_in_memory(self, store: Path) -> None:
+        """As a Docker engine's data, where memory can hold it: kernels before 6.6 refuse."""
+        settings = f"size={DATA_SIZE},mode=700,uid={self.uid},gid={self.gid}"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", settings, "aml-test", store], check=True)
+        try:
+            os.setxattr(store, "user.aml", b"")
+        except OSError:
+            unmount_below(self.folder)
 
     def _wait_until_it_answers(self) -> None:
         assert self._process is not None
@@ -112,6 +123,8 @@ class Podman(Engine):
             # The process that holds the user namespace would stay for ever.
             self._run("podman", "system", "migrate")
             self._end_monitors()
+        if os.geteuid() == 0:
+            unmount_below(self.folder)
         remove = ("rm", "-rf", str(self.folder))
         if os.geteuid():
             self._run("podman", "unshare", *remove)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.services import chromium
 from tests.ui.lab import Lab, running_lab
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 RAISED = pytest.StashKey[bool]()
+
+# What is there at once on a quiet machine takes its time where browsers share two processors.
+expect.set_options(timeout=20_000)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -73,13 +67,8 @@ def either(request: pytest.FixtureRequest) -> Lab:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    # Playwright brings no browser along and must not fetch one: the machine's own is driven.
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), headless=True, args=FLAGS
-        )
-        yield chromium
-        chromium.close()
+    with chromium.running(chromium.SHELL, chromium.WHOLE) as started:
+        yield started
 
 
 @pytest.fixture
