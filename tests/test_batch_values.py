@@ -54,6 +54,8 @@ def test_what_is_no_yaml_is_refused_with_the_text() -> None:
         parse_value("[1, 2")
     with pytest.raises(ValueError, match="steps of 1 or more"):
         parse_values("1..5..0")
+    with pytest.raises(ValueError, match=r"1\.\.99999999999999999999 is .* a batch has 100,000"):
+        parse_values("1..99999999999999999999")
 
 
 def test_a_grid_has_every_value_with_every_other_in_order() -> None:

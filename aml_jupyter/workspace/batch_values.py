@@ -69,7 +69,11 @@ def _values_of(part: str) -> Iterator[object]:
     if not step:
         raise ValueError("a range goes in steps of 1 or more")
     way = step if last >= first else -step
-    yield from range(first, last + (1 if way > 0 else -1), way)
+    values = range(first, last + (1 if way > 0 else -1), way)
+    count = abs(last - first) // step + 1  # the length of a range has a limit
+    if count > MOST_SETS:
+        raise ValueError(f"{part.strip()} is {count:,} values; a batch has {MOST_SETS:,} at most")
+    yield from values
 
 
 def parse_value(text: str) -> object:
