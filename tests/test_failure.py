@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from aml_jupyter import Experiment, Run, ScriptRunConfig
+from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace
 from aml_jupyter.job import events, layout
 from aml_jupyter.spec import JobSpec, NotebookSpec, RunRequest
+from aml_jupyter.store import Query
 from aml_jupyter.watching.failure import failure
 from aml_jupyter.workspace.failure import failure_of
 from aml_jupyter.workspace.remedies import MOST, Symptoms, hints_for
+from tests.shell import Shell, ipython, shell
 from tests.support import experiment, finish, project, script, submit, ws
 
-__all__ = ["experiment", "project", "ws"]
+__all__ = ["experiment", "ipython", "project", "shell", "ws"]
 
 
 def hint(text: str, **facts: Any) -> str:
@@ -128,6 +130,18 @@ def test_a_build_that_failed_shows_the_log_of_the_build(experiment: Experiment) 
     assert found is not None
     assert (found.log, found.log_name) == (("no match",), layout.BUILD_LOG)
     assert "could not be built" in found.hints[0].text
+
+
+def test_a_failed_cell_is_shown_as_it_was_written(shell: Shell, ws: Workspace) -> None:
+    shell.run("%%aml_run --wait --out depth\ndepth = 3\n\ndepth / 0")
+    (summary,) = ws.find_runs(Query())
+    found = failure_of(ws.get_run(summary.id))
+    assert found is not None
+    assert found.place is not None
+    assert (found.place.line, found.place.is_cell) == (4, True)
+    assert found.place.first == 2
+    assert found.place.lines[:3] == ("depth = 3", "", "depth / 0")
+    assert not any("aml" in line for line in found.place.lines)
 
 
 def test_the_cell_of_a_notebook_and_its_line_are_found(experiment: Experiment) -> None:

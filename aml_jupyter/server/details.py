@@ -14,7 +14,7 @@ from ..job import layout
 from ..spec import RunRequest
 from ..store.conditions import ALSO, Condition, Selection
 from ..workspace import Run
-from ..workspace.sources import SnapshotFiles
+from ..workspace.sources import SnapshotFiles, cell_in
 from .handling import PREFIX, Handler
 from .hub import Hubs
 from .places import Place, Places
@@ -23,9 +23,6 @@ from .rows import Row
 
 _NAMESAKES = 100
 _LONGEST_CELL = 100_000
-_BEGINS_A_CELL = "exec(compile(open("
-"""In the line that a cell's script has above the cell."""
-_ENDS_A_CELL = "\n_aml_save_out("
 
 
 class RunAbout(Handler):
@@ -84,8 +81,7 @@ def _cell_text(run: Run, snapshot: str | None, script: str) -> str:
         text = SnapshotFiles(run._objects(), snapshot).text(script, _LONGEST_CELL)
     except (AmlError, OSError):
         return ""
-    first, _, rest = text.partition("\n")
-    return (rest if _BEGINS_A_CELL in first else text).partition(_ENDS_A_CELL)[0].strip("\n")
+    return "\n".join(cell_in(text)[1]).strip("\n")
 
 
 def _script(places: Places, request: RunRequest) -> str | None:

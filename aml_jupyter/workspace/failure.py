@@ -13,7 +13,7 @@ from ..job import layout, states
 from ..job.beneath import open_plain
 from ..spec import RunRequest
 from .remedies import Hint, Symptoms, hints_for
-from .sources import SnapshotFiles
+from .sources import SnapshotFiles, cell_in
 
 if TYPE_CHECKING:
     from .run import Run
@@ -206,10 +206,12 @@ def _below(path: str, work: str) -> str | None:
 def _in_source(run: Run, request: RunRequest, path: str, below: str, line: int) -> Code:
     script = os.path.normpath(request.job.script) if request.job and request.job.script else ""
     is_cell = request.source.get("kind") == "cell" and below == script
-    text = _source_text(run, request, below).splitlines()
-    first = max(1, line - _AROUND)
-    lines = [each[:_LONGEST_LINE] for each in text[first - 1 : line + _AROUND]]
-    return Code(path, line, is_cell, 0, first, tuple(lines) if line <= len(text) else ())
+    text = _source_text(run, request, below)
+    begins, lines = cell_in(text) if is_cell else (1, text.splitlines())
+    first = max(begins, line - _AROUND)
+    shown = [each[:_LONGEST_LINE] for each in lines[first - begins : line + _AROUND + 1 - begins]]
+    is_there = begins <= line < begins + len(lines)
+    return Code(path, line, is_cell, 0, first, tuple(shown) if is_there else ())
 
 
 def _source_text(run: Run, request: RunRequest, path: str) -> str:

@@ -16,6 +16,8 @@ MOST_FILES = 200
 MOST_TEXT = 200_000
 """How many characters of diff are shown of two sources."""
 
+_BEGINS_A_CELL = "exec(compile(open("
+_ENDS_A_CELL = "_aml_save_out("
 _LARGEST = 200_000
 _MOST_LINES = 5_000
 _LOOKED_AT = 8_000
@@ -51,6 +53,17 @@ class SnapshotFiles:
         data = self.beginnings([path], most + 1).get(path, b"")
         text = data[:most].decode("utf-8", "replace")
         return f"{text}\n(cut after {most:,} bytes)\n" if len(data) > most else text
+
+
+def cell_in(script: str) -> tuple[int, list[str]]:
+    """The lines of the cell that a script was made of, and the number of the first of them.
+
+    A line of ours stands above them, in place of the magic, and perhaps one below.
+    """
+    lines = script.splitlines()
+    last = next((at for at, line in enumerate(lines) if line.startswith(_ENDS_A_CELL)), len(lines))
+    first = 1 if _BEGINS_A_CELL in (lines or [""])[0] else 0
+    return first + 1, lines[first:last]
 
 
 def _first(chunks: Iterator[bytes], most: int) -> bytes:
