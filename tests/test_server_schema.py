@@ -190,6 +190,25 @@ def test_what_cannot_be_answered_is_a_problem_with_a_hint(
     assert answer.json["hint"]
 
 
+@pytest.mark.parametrize(("path", "found"), [("runs", "rows"), ("groups", "groups")])
+def test_a_filter_that_is_still_typed_is_answered_with_what_is_wrong_about_it(
+    server: Server, path: str, found: str
+) -> None:
+    asked = {"place": server.place(), "by": "experiment", "filter": "metric.loss<"}
+    refused = server.ask(path, **asked)
+    assert refused.status == 400
+    answer = server.ask(path, **asked, typed="1")
+    assert answer.status == 200
+    check("RunList" if path == "runs" else "GroupList", answer.json)
+    assert answer.json["problem"] == refused.json
+    assert (answer.json["total"], answer.json[found]) == (0, [])
+    whole = server.ask(path, **{**asked, "filter": "metric.loss"}, typed="1").json
+    assert whole["total"] == 1
+    assert "problem" not in whole
+    # Nobody types how a list is sorted.
+    assert server.ask("runs", place=asked["place"], sort="beauty", typed="1").status == 400
+
+
 def test_a_run_tells_where_it_came_from(server: Server, run: Run) -> None:
     detail = server.ask(f"run/{server.place()}/{run.id}").json
     assert detail["row"]["status"] == "Failed"

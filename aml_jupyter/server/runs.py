@@ -10,9 +10,13 @@ from typing import Any
 from jupyter_server.auth.decorator import authorized
 from tornado.web import authenticated
 
+from ..errors import UserErrorException
+from ..store.conditions import Selection
+from ..workspace import run_filter
 from .handling import PREFIX, Handler
 from .hub import Hub, Hubs
 from .places import Place
+from .problems import problem_of
 
 MOST_ROWS = 1000
 """Rows in one answer."""
@@ -29,12 +33,33 @@ class ForRuns(Handler):
         found: Hubs = self.settings["aml_hubs"]
         return found
 
+    def line(self) -> Line:
+        """The filter that the query has."""
+        return Line(self.get_query_argument("filter", ""), self.flag("typed"))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A filter; of one that is ``typed`` right now it is no error that it is not finished."""
+
+    text: str
+    typed: bool
+
+    def understood(self) -> Selection | UserErrorException:
+        """What it asks for; what is wrong with it if that is wanted as an answer."""
+        try:
+            return run_filter.parse(self.text)
+        except UserErrorException as error:
+            if not self.typed:
+                raise
+            return error
+
 
 @dataclass(frozen=True)
 class Stretch:
     """Which rows are asked for."""
 
-    filter: str
+    filter: Line
     sort: str
     descending: bool | None
     by: str | None
@@ -58,7 +83,7 @@ class Runs(ForRuns):
         text = self.get_query_argument
         group = text("group", None)
         return Stretch(
-            filter=text("filter", ""),
+            filter=self.line(),
             sort=text("sort", "") or "live",
             descending=self.flag("descending") if text("descending", "") else None,
             # Of which group there is none, the rest are shown: not those of no group.
@@ -76,7 +101,7 @@ class Groups(ForRuns):
     @authorized
     async def get(self) -> None:
         """Answer with the experiments, notebooks or sweeps."""
-        by, line = self.get_query_argument("by"), self.get_query_argument("filter", "")
+        by, line = self.get_query_argument("by"), self.line()
         key = self.get_query_argument("place")
         await self.answer_about(key, lambda place: _groups(self.hubs.of(place), place, by, line))
 
@@ -95,8 +120,12 @@ class Words(ForRuns):
 def _list(hub: Hub, place: Place, asked: Stretch) -> Mapping[str, Any]:
     # What changes from here on is told by the websocket, even if it is in the list already.
     seq = hub.begin()
+    selection = asked.filter.understood()
+    if isinstance(selection, UserErrorException):
+        none = {"seq": seq, "now": time.time(), "total": 0, "offset": 0, "rows": []}
+        return {**none, "problem": problem_of(selection)}
     found = place.workspace.list_runs(
-        asked.filter,
+        selection,
         asked.sort,
         asked.descending,
         asked.by,
@@ -113,9 +142,12 @@ def _list(hub: Hub, place: Place, asked: Stretch) -> Mapping[str, Any]:
     }
 
 
-def _groups(hub: Hub, place: Place, by: str, line: str) -> Mapping[str, Any]:
+def _groups(hub: Hub, place: Place, by: str, line: Line) -> Mapping[str, Any]:
     seq = hub.begin()
-    total, groups = place.workspace.run_groups(by, line)
+    selection = line.understood()
+    if isinstance(selection, UserErrorException):
+        return {"seq": seq, "total": 0, "groups": [], "problem": problem_of(selection)}
+    total, groups = place.workspace.run_groups(by, selection)
     return {"seq": seq, "total": total, "groups": [asdict(group) for group in groups]}
 
 

@@ -69,6 +69,8 @@ export interface RunList {
   total: number;
   offset: number;
   rows: RunRow[];
+  /** Why the filter cannot be understood, if it is `typed`: there is nothing else in the answer then. Without `typed` that is an error. */
+  problem?: Problem;
 }
 
 /** Groups of runs, the one with the newest run first. */
@@ -77,6 +79,8 @@ export interface GroupList {
   /** Runs that match. */
   total: number;
   groups: Group[];
+  /** Why the filter cannot be understood, if it is `typed`: there is nothing else in the answer then. */
+  problem?: Problem;
 }
 
 /** The runs of one experiment, notebook or sweep. */

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.services import chromium
 from tests.ui.lab import Lab, running_lab
@@ -78,6 +78,19 @@ def page(browser: Browser) -> Iterator[Page]:
     page.set_default_timeout(30_000)
     yield page
     context.close()
+
+
+@pytest.fixture
+def complaints(page: Page) -> list[str]:
+    """What the console of the browser has noted as errors so far, with the addresses."""
+    noted: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            noted.append(f"{message.text} {message.location['url']}")
+
+    page.on("console", note)
+    return noted
 
 
 @pytest.fixture

@@ -62,11 +62,12 @@ def saved(lab: Lab) -> str:
 
 
 def test_runs_are_picked_told_apart_copied_into_a_notebook_and_there_again(
-    lab: Lab, page: Page, pair: list[Run], screenshot: Shot
+    lab: Lab, page: Page, pair: list[Run], complaints: list[str], screenshot: Shot
 ) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(f"{lab.url}/lab/workspaces/compared?reset")
     page.get_by_role("tab", name="Launcher").wait_for()
+    complaints.clear()
 
     # Picked by the keyboard alone.
     page.keyboard.press("Control+Shift+c")
@@ -79,6 +80,7 @@ def test_runs_are_picked_told_apart_copied_into_a_notebook_and_there_again(
     page.keyboard.press("Control+a")
     page.keyboard.type("experiment:compared")
     expect(dialog.get_by_role("checkbox")).to_have_count(2)
+    assert complaints == []
     dialog.get_by_role("checkbox", name=re.compile("^slow")).check()
     dialog.get_by_role("button", name="Choose all 2").click()
     expect(dialog.get_by_text("2 chosen.")).to_be_visible()

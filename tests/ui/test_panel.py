@@ -236,6 +236,34 @@ def test_the_list_is_filtered_sorted_and_grouped_by_the_keyboard_and_is_kept(
     screenshot("panel-4-dark")
 
 
+def test_a_filter_that_is_being_typed_is_told_what_is_wrong_and_is_no_error_of_the_page(
+    page: Page, tree: Locator, complaints: list[str], screenshot: Shot
+) -> None:
+    complaints.clear()
+    line = filter_line(page)
+    line.focus()
+    page.keyboard.type("metric.")
+    wrong = page.get_by_role("status").filter(has_text="In the filter, metric.: it names no metric")
+    expect(wrong).to_be_visible()
+    expect(line).to_have_accessible_description(re.compile("it names no metric"))
+    expect(line).to_have_attribute("aria-invalid", "true")
+    page.keyboard.type("depth<")
+    expect(line).to_have_accessible_description(re.compile("In the filter, metric.depth<: "))
+    screenshot("panel-5-typed")
+    page.keyboard.type("0.2")
+    total(page, 4)
+    expect(line).to_have_accessible_description("")
+    expect(line).to_have_attribute("aria-invalid", "false")
+    page.get_by_role("combobox", name="Group by").select_option(label="Experiment")
+    expect(named(tree, "steam")).to_be_visible()
+    page.keyboard.press("Escape")
+    line.fill("state:")
+    expect(line).to_have_accessible_description(re.compile("In the filter, state:"))
+    line.fill("state:failed")
+    total(page, SHIPS // 10)
+    assert complaints == []
+
+
 def test_a_panel_that_is_hidden_asks_nothing_and_its_tab_tells_what_failed(
     harbour: WorkspaceFolder, page: Page, tree: Locator
 ) -> None:

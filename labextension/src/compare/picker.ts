@@ -7,6 +7,7 @@ import { element } from '../dom';
 import { count, number } from '../format';
 import { lookOf, signOf } from '../states';
 import { ServerError, type IRunService } from '../tokens';
+import { askTyped } from '../typed';
 import { debounced, newId, searchField } from '../view/controls';
 import { MOST } from './model';
 
@@ -103,7 +104,7 @@ class RunPicker extends Widget {
     const nth = ++this.asked;
     try {
       const query = { place: this.place, filter, offset: 0, limit: PAGE };
-      const found = await this.service.get<RunList>('runs', query, this.ended.signal);
+      const found = await askTyped<RunList>(this.service, 'runs', query, this.ended.signal);
       if (nth === this.asked && !this.isDisposed) {
         this.filter = filter;
         this.fill(found);

@@ -77,7 +77,7 @@ export class FilterLine {
     window.clearTimeout(this.timer);
     const show = (): void => {
       this.error.textContent = text;
-      this.input.toggleAttribute('aria-invalid', text !== '');
+      this.input.setAttribute('aria-invalid', String(text !== ''));
     };
     if (text === '') {
       show();

@@ -3,6 +3,7 @@ import { Signal, type ISignal } from '@lumino/signaling';
 import type { GroupList, RunList, RunRow } from '../api';
 import { hasEnded } from '../states';
 import { ServerError, type IRunService, type Query } from '../tokens';
+import { askTyped, type Typed } from '../typed';
 import { METRIC, USUAL, isPlain, shownMetric, type Asking } from './asking';
 import { Segment, type Entry } from './segment';
 
@@ -234,11 +235,11 @@ export class RunModel {
   }
 
   /** An answer; null if it is no longer wanted. */
-  private async get<Answer>(path: string, query: Query, key: string): Promise<Answer | null> {
+  private async get<Answer extends Typed>(path: string, query: Query, key: string): Promise<Answer | null> {
     const abort = new AbortController();
     this.pending.set(key, abort);
     try {
-      return await this.service.get<Answer>(path, query, abort.signal);
+      return await askTyped<Answer>(this.service, path, query, abort.signal);
     } catch (error) {
       if (abort.signal.aborted) {
         return null;

@@ -287,7 +287,7 @@ export class RunsSection extends Widget {
     this.filter.node.hidden = this.place === '';
     this.options.node.hidden = this.filter.node.hidden;
     this.host.setNote(hasList ? count(model.total) : '');
-    if (model.isLoaded && isFiltered) {
+    if (model.isLoaded && isFiltered && !isWrong) {
       this.say(trans._n('%1 run matches', '%1 runs match', model.total));
     }
   }
