@@ -243,7 +243,7 @@ def test_inspect_and_dry_run_start_nothing(shell: Shell, ws: Workspace, project:
     shown = shell.run("%aml_batch report.ipynb --inspect")
     assert re.search(r"alpha +float +0\.5", shown)
     said = shell.run("%aml_batch report.ipynb -p alpha 1..3 --dry-run")
-    assert "3 notebooks\n  alpha=1\n  alpha=2\n  alpha=3" in said
+    assert said.startswith("3 notebooks\n  alpha=1\n  alpha=2\n  alpha=3\n\nexperiment ")
     assert ws.runs() == []
 
 

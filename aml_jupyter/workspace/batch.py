@@ -236,7 +236,8 @@ class BatchPlan:
         rest = f"\n  … and {more} more" if more > 0 else ""
         count = len(self.members)
         what = "notebook" if count == 1 else "notebooks"
-        return f"{self.submission}\n\n{count} {what}\n{shown}{rest}"
+        # What one has chosen comes before the many lines of how each is done.
+        return f"{count} {what}\n{shown}{rest}\n\n{self.submission}"
 
 
 # Shared ---------------------------------------------------------------------------------------
