@@ -2,7 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Poll } from '@lumino/polling';
 import { Widget } from '@lumino/widgets';
 
-import { element } from '../dom';
+import { element, nameHalves } from '../dom';
 import { ServerError, type IRunService, type ISectionHost } from '../tokens';
 
 /** A section that asks the server again and again, as long as it is on screen. */
@@ -130,7 +130,7 @@ export function entry(
     element(
       'div',
       { class: 'aml-Machine-line' },
-      element('span', { class: 'aml-Machine-name', title: name }, name),
+      element('span', { class: 'aml-Machine-name', title: name }, ...nameHalves(name)),
       element('span', { class: 'aml-Machine-said' }, said)
     ),
     ...below.filter(text => text !== '').map(muted),
@@ -140,7 +140,8 @@ export function entry(
 
 /** The name of an entry as what opens something. */
 export function nameButton(name: string, key: string, open: () => void): HTMLElement {
-  const button = element('button', { type: 'button', 'data-key': key, title: name }, name);
+  const attributes = { type: 'button', 'data-key': key, title: name, 'aria-label': name };
+  const button = element('button', attributes, ...nameHalves(name));
   button.onclick = open;
   return button;
 }

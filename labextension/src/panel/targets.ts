@@ -2,13 +2,15 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 
 import type { Gpu, Queued, Target, TargetList } from '../api';
-import { element } from '../dom';
+import { element, shortName } from '../dom';
 import { bytes, count, ticking } from '../format';
 import { Commands, type IRunService, type ISectionHost } from '../tokens';
 import { entry, heading, muted, nameButton, PolledSection } from './polled';
 
 const EVERY = 3000;
 const ALL = -1;
+/** A word that is so long is an id, most likely. */
+const LONG_WORD = /(\S{23,})/;
 
 /** Where runs can go, the GPUs of the machine, and who runs and waits on it. */
 export class TargetsSection extends PolledSection<TargetList> {
@@ -95,7 +97,8 @@ export class TargetsSection extends PolledSection<TargetList> {
           ? trans.__('starts soon')
           : trans.__('starts in about %1', ticking(expected - now));
     const said = position === null ? run.target : trans.__('no. %1 · %2', position, run.target);
-    const item = entry(run.id, said, [[run.asks, run.why, starts].filter(Boolean).join(' · ')]);
+    const about = [run.asks, starts, run.why].filter(Boolean).join(' · ');
+    const item = entry(run.id, said, [], about === '' ? null : brief(about));
     const name = item.querySelector('.aml-Machine-name');
     if (run.here) {
       const open = (): void => void this.commands.execute(Commands.open, { place, run: run.id });
@@ -105,4 +108,18 @@ export class TargetsSection extends PolledSection<TargetList> {
     }
     return item;
   }
+}
+
+/** A line or two in which ids are cut in their middle; the whole is its title. */
+function brief(text: string): HTMLElement {
+  const line = muted('');
+  const words = text
+    .split(LONG_WORD)
+    .map((part, nth) =>
+      nth % 2 === 0 ? part : element('span', { class: 'aml-mod-whole' }, shortName(part))
+    );
+  line.append(...words);
+  line.classList.add('aml-mod-brief');
+  line.title = text;
+  return line;
 }
