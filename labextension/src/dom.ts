@@ -31,10 +31,12 @@ export function nameHalves(name: string): HTMLElement[] {
   return [name.slice(0, at), name.slice(at)].map(half => element('span', { class: 'aml-Half' }, half));
 }
 
+/** As much of a name as fits a tab of JupyterLab, for where no style sheet can cut it. */
+const ROOM = 22;
+
 /** A name for where no style sheet can cut it. */
 export function shortName(name: string): string {
-  const room = 2 * LONG - TELLING;
-  return name.length > room ? `${name.slice(0, room - TELLING - 1)}…${name.slice(-TELLING)}` : name;
+  return name.length > ROOM ? `${name.slice(0, ROOM - TELLING - 1)}…${name.slice(-TELLING)}` : name;
 }
 
 function filled<Made extends Element>(

@@ -17,6 +17,7 @@ from tests.ui.lab import Lab
 pytestmark = [pytest.mark.ui, pytest.mark.service("chromium")]
 
 SOON = 30_000
+LONG = "a lively run whose name is longer than its tab"
 Shot = Callable[[str], None]
 
 LIVE = """\
@@ -109,6 +110,11 @@ def test_a_live_run_is_followed_through_a_reload_and_a_restart_of_the_server(
     log = shown.get_by_role("log", name="Log")
     expect(log).to_contain_text("step 3")
     screenshot("run-page-live")
+
+    # A tab has no room for such a name, which is whole for those who hear it.
+    run.display_name = LONG
+    tab = page.get_by_role("tab", name=LONG, exact=True)
+    expect(tab).to_have_text("a lively run … its tab", timeout=SOON)
 
     # Not before it is over: a page that is left gives up what it was about to store.
     with page.expect_request_finished(lambda request: is_remembered(request, run, "log")):

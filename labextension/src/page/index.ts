@@ -102,9 +102,10 @@ class Pages {
     });
   }
 
-  private made({ RunContent, RunPage }: Parts, args: PageArguments): RunPage {
+  private made({ RunContent, RunPage, nameTab }: Parts, args: PageArguments): RunPage {
     const content = new RunContent(this.service, args, this.elsewhere(args.place), this.trans);
     const page = new RunPage(content);
+    nameTab(page, () => content.args.name ?? '');
     content.changed.connect(() => void this.tracker.save(page));
     return page;
   }

@@ -27,6 +27,8 @@ import view from '../../style/view.raw.css';
 
 addStyles({ view, page, charts, plot });
 
+export { nameTab } from './tabname';
+
 /** What is remembered of a page, so that it is there again after a reload. */
 export interface PageArguments extends RunArguments {
   readonly name?: string;
@@ -181,6 +183,7 @@ export class RunContent extends Widget {
     const { title, name, trans } = this;
     const look = lookOf(this.session?.run?.status ?? '', trans);
     title.label = shortName(name);
+    title.className = 'aml-Tab';
     title.icon = stateIcon(look);
     title.caption = [name, look.label, this.given.run].filter(Boolean).join('\n');
   }
