@@ -31,7 +31,7 @@ const compare: JupyterFrontEndPlugin<void> = {
     const tracker = new WidgetTracker<MainAreaWidget<ComparePage>>({ namespace: 'aml-compare' });
     app.commands.addCommand(Commands.compare, {
       label: args => (hasRuns(args) ? trans.__('Compare') : args['run'] === undefined ? trans.__('Compare Runs…') : trans.__('Compare with…')),
-      icon: args => (args['isPalette'] === true ? undefined : compareIcon),
+      icon: args => (args['isPalette'] === true ? undefined : inMenu),
       caption: trans.__('Show runs against each other: what differs, their charts, their sources'),
       describedBy: { args: ARGUMENTS },
       execute: async args => {
@@ -48,6 +48,9 @@ const compare: JupyterFrontEndPlugin<void> = {
     });
   }
 };
+
+/** Placed as the signs of JupyterLab's own menus are. */
+const inMenu = compareIcon.bindprops({ stylesheet: 'menuItem' });
 
 const ARGUMENTS = {
   type: 'object',
