@@ -152,6 +152,8 @@ export const Commands = {
   compare: 'aml:compare-runs',
   /** Insert a cell that attaches to the run into the notebook in front, and run it. */
   attach: 'aml:attach-run',
+  /** Insert a cell that compares runs into the notebook used last, and run it: `{place, runs}`. */
+  insert: 'aml:insert-comparison',
   cancel: 'aml:cancel-run',
   rerun: 'aml:rerun-run',
   /** Run it again after changing options in a form. */

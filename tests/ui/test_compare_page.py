@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from aml_jupyter import Experiment, Run, ScriptRunConfig, Workspace
 from tests.support import finish, until
 from tests.ui.lab import Lab, code_cell
-from tests.ui.notebook_page import open_notebook, run_cell, settled
+from tests.ui.notebook_page import open_notebook, run_cell, settled, wait_until_idle
 
 pytestmark = [pytest.mark.ui, pytest.mark.service("chromium")]
 
@@ -37,7 +37,7 @@ def trained(to: Experiment, folder: Path, rate: str, text: str) -> Run:
 @pytest.fixture
 def pair(lab: Lab, tmp_path: Path) -> list[Run]:
     """Two runs of the folder that JupyterLab shows, which differ in a parameter and a line."""
-    to = Experiment(Workspace.from_config(lab.root), "compared")
+    to = Experiment(Workspace.from_config(lab.root), tmp_path.name)
     texts = [TRAIN, TRAIN.replace("range(5)", "range(6)")]
     runs = [
         trained(to, tmp_path / name, rate, text)
@@ -47,6 +47,16 @@ def pair(lab: Lab, tmp_path: Path) -> list[Run]:
         finish(run)
         run.display_name = name
     return runs
+
+
+def picking(page: Page) -> Locator:
+    """Open, by the keyboard alone, the dialog in which runs are picked."""
+    page.keyboard.press("Control+Shift+c")
+    page.locator(".lm-CommandPalette-input, jp-search input").last.fill("compare runs")
+    page.locator(".lm-CommandPalette-item", has_text="Compare Runs…").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("searchbox", name="Filter runs")).to_be_focused()
+    return dialog
 
 
 def row(page: Page, name: str) -> Locator:
@@ -69,16 +79,11 @@ def test_runs_are_picked_told_apart_copied_into_a_notebook_and_there_again(
     page.get_by_role("tab", name="Launcher").wait_for()
     complaints.clear()
 
-    # Picked by the keyboard alone.
-    page.keyboard.press("Control+Shift+c")
-    page.locator(".lm-CommandPalette-input, jp-search input").last.fill("compare runs")
-    page.locator(".lm-CommandPalette-item", has_text="Compare Runs…").first.click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_role("searchbox", name="Filter runs")).to_be_focused()
+    dialog = picking(page)
     page.keyboard.type("state:")
     expect(dialog.get_by_role("alert")).not_to_be_empty()
     page.keyboard.press("Control+a")
-    page.keyboard.type("experiment:compared")
+    page.keyboard.type(f"experiment:{pair[0].experiment.name}")
     expect(dialog.get_by_role("checkbox")).to_have_count(2)
     assert complaints == []
     dialog.get_by_role("checkbox", name=re.compile("^slow")).check()
@@ -132,4 +137,32 @@ def test_runs_are_picked_told_apart_copied_into_a_notebook_and_there_again(
     view = settled(run_cell(page, "%load_ext"))
     for name in ("slow", "quick"):
         expect(view.get_by_role("heading", name=name)).to_be_visible(timeout=60_000)
+    lab.stop_kernels()
+
+
+def test_runs_compared_are_shown_in_the_notebook_that_was_used_last(
+    lab: Lab, page: Page, pair: list[Run], screenshot: Shot
+) -> None:
+    lab.write_notebook("used.ipynb", [code_cell("%load_ext aml_jupyter")], kernel=True)
+    page.goto(f"{lab.url}/lab/workspaces/inserted?reset")
+    page.get_by_role("tab", name="Launcher").wait_for()
+    dialog = picking(page)
+    page.keyboard.type(f"experiment:{pair[0].experiment.name}")
+    dialog.get_by_role("button", name="Choose all 2").click()
+    dialog.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("heading", name="2 runs compared")).to_be_visible()
+    insert = page.get_by_role("button", name="Insert in notebook")
+    expect(insert).to_be_hidden()
+
+    page.locator(".jp-DirListing-item", has_text="used.ipynb").dblclick()
+    wait_until_idle(page)
+    settled(run_cell(page, "%load_ext"))
+    page.get_by_role("tab", name="Compare 2 runs").click()
+    insert.click()
+    view = page.locator(".jp-Notebook").get_by_role("heading", name=re.compile("slow|quick"))
+    expect(view).to_have_count(2, timeout=60_000)
+    cell = page.locator(".jp-Cell").filter(has_text="%aml_compare")
+    for run in pair:
+        expect(cell).to_contain_text(run.id)
+    screenshot("compare-3-notebook")
     lab.stop_kernels()

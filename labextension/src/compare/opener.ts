@@ -1,7 +1,9 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { MainAreaWidget, Notification, type WidgetTracker } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
+import type { CommandRegistry } from '@lumino/commands';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import type { Widget } from '@lumino/widgets';
 
 import { addStyles } from '../styles';
 import { Commands, ServerError, type IRunService } from '../tokens';
@@ -87,10 +89,13 @@ export class Opener {
 
   private show(choices: Choices, id: unknown): void {
     const { app, tracker, trans } = this;
+    const { place } = choices;
     const model = new CompareModel(this.service, trans, choices);
     const content = new ComparePage(model, {
-      open: run => void app.commands.execute(Commands.open, { place: choices.place, run })
+      open: run => void app.commands.execute(Commands.open, { place, run }),
+      insert: runs => void app.commands.execute(Commands.insert, { place, runs: [...runs] })
     });
+    followCommand(app.commands, Commands.insert, content, can => content.setInsertable(can));
     content.id = typeof id === 'string' ? id : `${NAMESPACE}-${Date.now().toString(36)}-${++pages}`;
     content.title.label = trans.__('Compare');
     content.title.icon = compareIcon;
@@ -107,6 +112,19 @@ export class Opener {
     app.shell.add(widget, 'main');
     app.shell.activateById(widget.id);
   }
+}
+
+/** Tell a page now and from now on whether a command can be carried out. */
+function followCommand(
+  commands: CommandRegistry,
+  id: string,
+  page: Widget,
+  tell: (can: boolean) => void
+): void {
+  const look = (): void => tell(commands.hasCommand(id) && commands.isEnabled(id));
+  commands.commandChanged.connect(look);
+  page.disposed.connect(() => commands.commandChanged.disconnect(look));
+  look();
 }
 
 /** What a page that was left remembers, whatever else stands in the arguments. */

@@ -4,7 +4,8 @@ import { Widget } from '@lumino/widgets';
 
 import { element } from '../dom';
 import { count } from '../format';
-import { choice, copyText, fillChoice, searchField, setPressed, toggle } from '../view/controls';
+import { compareLine } from '../magics';
+import { choice, copyText, fillChoice, searchField, setPressed, setShown, toggle } from '../view/controls';
 import { Charts } from './charts';
 import { asCsv, asMarkdown, type Shown } from './facts';
 import { MOST_DRAWN, type CompareModel } from './model';
@@ -17,6 +18,8 @@ import { CompareTable } from './table';
 /** What the page asks of JupyterLab. */
 export interface PageOwner {
   open(run: string): void;
+  /** Show runs in the notebook that was used last. */
+  insert(runs: readonly string[]): void;
 }
 
 /** Runs against each other: what differs, their charts, how values hang together, their sources. */
@@ -26,6 +29,7 @@ export class ComparePage extends Widget {
   private readonly status = element('p', { class: 'aml-Compare-note', role: 'status', 'aria-live': 'polite' });
   private readonly problem = element('p', { class: 'aml-Compare-problem', role: 'alert' });
   private readonly aside = element('div', { class: 'aml-Compare-hidden' });
+  private readonly inserting: HTMLButtonElement;
   private readonly sections: Section[] = [];
   private readonly content = element('div', { class: 'aml-Compare-content', hidden: '' });
   private readonly table: CompareTable;
@@ -41,11 +45,14 @@ export class ComparePage extends Widget {
 
   constructor(
     readonly model: CompareModel,
-    owner: PageOwner
+    private readonly owner: PageOwner
   ) {
     super();
     const { trans } = model;
     this.trans = trans;
+    this.inserting = this.button(trans.__('Insert in notebook'), () => this.insertMagic());
+    this.inserting.title = trans.__('Insert a cell that shows these runs into the notebook used last');
+    this.setInsertable(false);
     this.addClass('aml-Compare');
     this.table = new CompareTable(model, {
       open: run => owner.open(run),
@@ -76,6 +83,11 @@ export class ComparePage extends Widget {
     this.node.append(element('div', { class: 'aml-v-panel' }, ...parts));
     model.stateChanged.connect(() => this.drawLater());
     this.drawLater();
+  }
+
+  /** Say whether there is a notebook that runs can be shown in. */
+  setInsertable(can: boolean): void {
+    setShown(this.inserting, can);
   }
 
   override dispose(): void {
@@ -133,7 +145,7 @@ export class ComparePage extends Widget {
     const add = this.button(trans.__('Add runs…'), () => void this.add());
     const magic = this.button(trans.__('Copy as %aml_compare'), () => void this.copyMagic());
     magic.title = trans.__('Copy a line that shows these runs in a notebook');
-    const bar = element('div', { class: 'aml-Compare-bar' }, add, magic);
+    const bar = element('div', { class: 'aml-Compare-bar' }, add, this.inserting, magic);
     return element('header', { class: 'aml-Compare-top' }, this.heading, bar);
   }
 
@@ -267,22 +279,39 @@ export class ComparePage extends Widget {
     }
   }
 
+  private insertMagic(): void {
+    const { runs, left } = this.magic();
+    this.say(left);
+    if (runs.length > 0) {
+      this.owner.insert(runs);
+    }
+  }
+
   private async copyMagic(): Promise<void> {
+    const { trans } = this;
+    const { runs, left } = this.magic();
+    const line = compareLine(runs);
+    const copied =
+      runs.length === 0
+        ? ''
+        : (await copyText(line))
+          ? trans.__('Copied: paste it into a cell of a notebook.')
+          : trans.__('The browser does not allow it. The line is: %1', line);
+    this.say(`${copied} ${left}`.trim());
+  }
+
+  /** The runs that a line of a notebook can show, and what is to be said of the others. */
+  private magic(): { runs: readonly string[]; left: string } {
     const { trans, model } = this;
     const ids = model.columns.flatMap(column =>
       column.runs.flatMap(nth => model.found?.runs[nth]?.id ?? [])
     );
     if (ids.length < 2) {
-      this.say(trans.__('%aml_compare takes two runs or more.'));
-      return;
+      return { runs: [], left: trans.__('%aml_compare takes two runs or more.') };
     }
-    const line = `%aml_compare ${ids.slice(0, MOST_DRAWN).map(quotedId).join(' ')}`;
-    const left = ids.length - MOST_DRAWN;
-    const copied = (await copyText(line))
-      ? trans.__('Copied: paste it into a cell of a notebook.')
-      : trans.__('The browser does not allow it. The line is: %1', line);
-    const cut = trans.__('%aml_compare takes %1 runs: the first ones here, without %2 more.', MOST_DRAWN, left);
-    this.say(left > 0 ? `${copied} ${cut}` : copied);
+    const more = ids.length - MOST_DRAWN;
+    const cut = trans.__('%aml_compare takes %1 runs: the first ones here, without %2 more.', MOST_DRAWN, more);
+    return { runs: ids.slice(0, MOST_DRAWN), left: more > 0 ? cut : '' };
   }
 
   private async copyTable(form: 'csv' | 'markdown'): Promise<void> {
@@ -294,9 +323,4 @@ export class ComparePage extends Widget {
         : asMarkdown(table.facts, model.columns);
     this.say((await copyText(text)) ? trans.__('The table is copied.') : trans.__('The browser does not allow copying.'));
   }
-}
-
-/** An id as a word of a magic's line. */
-function quotedId(id: string): string {
-  return /^[\w.-]+$/.test(id) ? id : `'${id.replaceAll("'", `'"'"'`)}'`;
 }

@@ -11,6 +11,7 @@ import {
 import { ITranslator, nullTranslator, type TranslationBundle } from '@jupyterlab/translation';
 
 import type { CellPlace, RunDetail } from '../api';
+import { compareLine } from '../magics';
 import { Commands, IRunService, pathOf } from '../tokens';
 import { runCellIcon } from './icons';
 import { addDeed } from './runcommands';
@@ -46,6 +47,7 @@ export const notebookCommandsPlugin: JupyterFrontEndPlugin<void> = {
     addOpenFolder(app, server, browser, trans);
     if (tracker !== null) {
       addAttach(app, server, tracker, trans);
+      addInsert(app, server, tracker, trans);
       addRunCell(app, tracker, trans);
     }
     for (const command of [attach, revealCell, openFolder, runCell]) {
@@ -72,15 +74,42 @@ function addAttach(
       if (panel === null) {
         throw new Error(trans.__('No notebook is open. Open the one that shall show the run.'));
       }
-      app.shell.activateById(panel.id);
-      const isLoaded = await hasMagics(panel);
-      const line = `%aml_attach ${runs[0]}`;
-      NotebookActions.insertBelow(panel.content);
-      setSource(panel.content.activeCell, isLoaded ? line : `${LOAD}\n${line}`);
-      await NotebookActions.run(panel.content, panel.sessionContext);
+      await runLine(app, panel, `%aml_attach ${runs[0]}`);
     }
   };
   addDeed(app, Commands.attach, deed, server, trans);
+}
+
+function addInsert(
+  app: JupyterFrontEnd,
+  server: Server,
+  tracker: INotebookTracker,
+  trans: TranslationBundle
+): void {
+  const deed = {
+    label: trans.__('Compare Runs in Notebook'),
+    caption: trans.__('Insert a cell that compares the runs into the notebook used last, and run it'),
+    changes: false,
+    several: true,
+    isPossible: () => tracker.currentWidget !== null,
+    do: async ({ runs }: { runs: readonly string[] }) => {
+      const panel = tracker.currentWidget;
+      if (panel !== null) {
+        await runLine(app, panel, compareLine(runs));
+      }
+    }
+  };
+  addDeed(app, Commands.insert, deed, server, trans);
+  tracker.currentChanged.connect(() => app.commands.notifyCommandChanged(Commands.insert));
+}
+
+/** Show a line of ours in a new cell of a notebook. */
+async function runLine(app: JupyterFrontEnd, panel: NotebookPanel, line: string): Promise<void> {
+  app.shell.activateById(panel.id);
+  const isLoaded = await hasMagics(panel);
+  NotebookActions.insertBelow(panel.content);
+  setSource(panel.content.activeCell, isLoaded ? line : `${LOAD}\n${line}`);
+  await NotebookActions.run(panel.content, panel.sessionContext);
 }
 
 function addReveal(app: JupyterFrontEnd, server: Server, trans: TranslationBundle): void {

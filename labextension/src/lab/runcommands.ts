@@ -28,6 +28,8 @@ export interface Deed {
   /** Whether the server must allow changes. */
   readonly changes: boolean;
   readonly several: boolean;
+  /** Whether there is what it needs besides; yes where it is left out. */
+  isPossible?(): boolean;
   do(asked: Asked): Promise<void>;
 }
 
@@ -67,7 +69,10 @@ export function addDeed(
     label: deed.label,
     caption: deed.caption,
     describedBy: { args: deed.several ? RUNS : ONE_RUN },
-    isEnabled: () => service.place !== undefined && !(deed.changes && server.isReadOnly),
+    isEnabled: () =>
+      service.place !== undefined &&
+      !(deed.changes && server.isReadOnly) &&
+      (deed.isPossible?.() ?? true),
     execute: async (args: ReadonlyPartialJSONObject) => {
       try {
         const asked = await namedOrPicked(args, service, deed.label, trans);
