@@ -175,7 +175,8 @@ def test_a_cell_that_failed_is_attached_from_its_row_and_its_error_leads_back_to
     lab: Lab, page: Page, screenshot: Shot
 ) -> None:
     load = "%load_ext aml_jupyter"
-    lab.write_notebook("wreck.ipynb", [code_cell(load), code_cell(WRECK)], kernel=True)
+    cells = [load, WRECK, "rest = 1" + 8 * "\n"]
+    lab.write_notebook("wreck.ipynb", [code_cell(text) for text in cells], kernel=True)
     lab.write_notebook("calm.ipynb", [code_cell("calm = 1\n\n\n\n\n")])
     open_notebook(page, lab, "wreck.ipynb")
     notebook = panel(page, "wreck.ipynb")
@@ -191,7 +192,7 @@ def test_a_cell_that_failed_is_attached_from_its_row_and_its_error_leads_back_to
     expect(attached).to_contain_text(re.compile("%aml_attach wreck_"))
     view = attached.get_by_role("region", name=re.compile("^Run wreck"))
     expect(view).to_contain_text("ZeroDivisionError", timeout=SOON)
-    expect(notebook.locator(".jp-CodeCell")).to_have_count(3)
+    expect(notebook.locator(".jp-CodeCell")).to_have_count(4)
     screenshot("lab-7-attached")
 
     # From the page of the run to the line of the cell, whichever notebook one was in last.
@@ -211,4 +212,17 @@ def test_a_cell_that_failed_is_attached_from_its_row_and_its_error_leads_back_to
     expect(failed.get_by_role("textbox")).to_be_focused()
     expect(page.get_by_role("button", name="Ln 5, Col 1")).to_be_visible()
     screenshot("lab-9-line")
+
+    # To no other cell once that one is gone.
+    for key in ("Escape", "d", "d"):
+        page.keyboard.press(key)
+    expect(notebook.locator(".jp-CodeCell")).to_have_count(3)
+    rest = cell_with(page, "rest = 1").get_by_role("textbox")
+    rest.click(position={"x": 5, "y": 5})
+    expect(page.get_by_role("button", name="Ln 1, Col 1")).to_be_visible()
+    page.get_by_role("main").get_by_role("tab", name="wreck", exact=True).click()
+    where.get_by_role("link").click()
+    expect(toast(page, "The cell is no longer in wreck.ipynb")).to_be_visible()
+    expect(page.get_by_role("button", name="Ln 1, Col 1")).to_be_visible()
+    expect(rest).not_to_be_focused()
     lab.stop_kernels()

@@ -1,12 +1,13 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import { MainAreaWidget, Notification, type WidgetTracker } from '@jupyterlab/apputils';
+import { MainAreaWidget, type WidgetTracker } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import type { Widget } from '@lumino/widgets';
 
 import { addStyles } from '../styles';
-import { Commands, ServerError, type IRunService } from '../tokens';
+import { complain, inform } from '../lab/told';
+import { Commands, type IRunService } from '../tokens';
 import { compareIcon } from './icon';
 import { CompareModel, FIRST, MOST, type Choices } from './model';
 import { ComparePage } from './page';
@@ -36,7 +37,7 @@ export class Opener {
     const { trans } = this;
     const place = typeof args['place'] === 'string' ? args['place'] : await this.placeNow();
     if (place === undefined) {
-      Notification.info(trans.__('There is no workspace yet whose runs could be compared.'));
+      inform(trans.__('There is no workspace yet whose runs could be compared.'));
       return;
     }
     try {
@@ -45,8 +46,7 @@ export class Opener {
         this.show({ ...choicesOf(args), place, runs }, args['page']);
       }
     } catch (error) {
-      const { message, hint } = error instanceof ServerError ? error.problem : { message: String(error), hint: '' };
-      Notification.error(`${message} ${hint}`.trim());
+      complain(error);
     }
   }
 
@@ -76,14 +76,14 @@ export class Opener {
     const found = await matching(service, place, filter);
     this.tellCut(found.total);
     if (found.ids.length === 0) {
-      Notification.info(trans.__('No run matches: %1', filter));
+      inform(trans.__('No run matches: %1', filter));
     }
     return found.ids.length === 0 ? undefined : found.ids;
   }
 
   private tellCut(total: number): void {
     if (total > MOST) {
-      Notification.info(this.trans.__('A page compares %1 runs: the first of %2.', MOST, total));
+      inform(this.trans.__('A page compares %1 runs: the first of %2.', MOST, total));
     }
   }
 

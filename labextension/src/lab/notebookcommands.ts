@@ -1,5 +1,5 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { Clipboard, ICommandPalette, Notification } from '@jupyterlab/apputils';
+import { Clipboard, ICommandPalette } from '@jupyterlab/apputils';
 import type { Cell } from '@jupyterlab/cells';
 import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import {
@@ -16,7 +16,7 @@ import { Commands, IRunService, pathOf } from '../tokens';
 import { runCellIcon } from './icons';
 import { addDeed } from './runcommands';
 import { Server } from './server';
-import { complain, tell } from './told';
+import { complain, inform, tell } from './told';
 
 const LOAD = '%load_ext aml_jupyter';
 const MAGIC = '%%aml_run';
@@ -122,40 +122,49 @@ function addReveal(app: JupyterFrontEnd, server: Server, trans: TranslationBundl
     do: async ({ place, runs }: { place: string; runs: readonly string[] }) => {
       const detail = await service.get<RunDetail>(pathOf('run', place, runs[0]!));
       if (detail.cell !== null) {
-        await reveal(app, detail.cell, trans);
-      } else if (detail.script !== null) {
-        await app.commands.execute('docmanager:open', { path: detail.script });
-        Notification.info(trans.__('This run is of the whole file, not of a cell.'));
-      } else {
-        Notification.info(
-          trans.__(
-            'Where this run came from is not known, or is not below the folder that this server shows.'
-          )
-        );
+        return reveal(app, detail.cell, trans);
       }
+      if (detail.script !== null) {
+        inform(trans.__('This run is of the whole file, not of a cell.'));
+        return openedNotebook(app, detail.script);
+      }
+      inform(
+        trans.__(
+          'Where this run came from is not known, or is not below the folder that this server shows.'
+        )
+      );
+      return null;
     }
   };
   addDeed(app, Commands.revealCell, deed, server, trans);
 }
 
+/** Open a file; the notebook once it is there, `null` of other files. */
+async function openedNotebook(app: JupyterFrontEnd, path: string): Promise<NotebookPanel | null> {
+  const panel: unknown = await app.commands.execute('docmanager:open', { path });
+  if (!(panel instanceof NotebookPanel)) {
+    // Notebook 7 opens another tab of the browser.
+    return null;
+  }
+  await panel.context.ready;
+  await panel.revealed;
+  return panel;
+}
+
+/** Show a cell in its notebook, which is returned; `null` if it is no longer there. */
 async function reveal(
   app: JupyterFrontEnd,
   place: CellPlace,
   trans: TranslationBundle
-): Promise<void> {
-  const panel: unknown = await app.commands.execute('docmanager:open', { path: place.notebook });
-  if (!(panel instanceof NotebookPanel)) {
-    // Notebook 7 opens another tab of the browser.
-    return;
+): Promise<NotebookPanel | null> {
+  const panel = await openedNotebook(app, place.notebook);
+  if (panel === null) {
+    return null;
   }
-  await panel.context.ready;
-  await panel.revealed;
   const index = indexOf(panel.content, place);
   if (index < 0) {
-    Notification.info(
-      trans.__('The cell is no longer in %1: it was changed or deleted.', place.notebook)
-    );
-    return;
+    inform(trans.__('The cell is no longer in %1: it was changed or deleted.', place.notebook));
+    return null;
   }
   const { content } = panel;
   content.activeCellIndex = index;
@@ -165,6 +174,7 @@ async function reveal(
   const { node } = content.widgets[index]!;
   node.classList.add(REVEALED);
   window.setTimeout(() => node.classList.remove(REVEALED), REVEALED_FOR);
+  return panel;
 }
 
 /** Where the cell is now: by its id, else by the text that was run; -1 if it is gone. */

@@ -30,7 +30,8 @@ export interface Deed {
   readonly several: boolean;
   /** Whether there is what it needs besides; yes where it is left out. */
   isPossible?(): boolean;
-  do(asked: Asked): Promise<void>;
+  /** What comes of it, for those who call the command. */
+  do(asked: Asked): Promise<unknown>;
 }
 
 /** Commands that the server carries out: cancel, run again, archive, restore, delete; and copying ids. */
@@ -76,11 +77,10 @@ export function addDeed(
     execute: async (args: ReadonlyPartialJSONObject) => {
       try {
         const asked = await namedOrPicked(args, service, deed.label, trans);
-        if (asked !== null) {
-          await deed.do(asked);
-        }
+        return asked === null ? undefined : await deed.do(asked);
       } catch (error) {
         complain(error);
+        return undefined;
       }
     }
   });

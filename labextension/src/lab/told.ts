@@ -9,6 +9,11 @@ export function tell(text: string, action?: Notification.IAction): void {
   Notification.success(text, { autoClose: BRIEFLY, actions: action ? [action] : [] });
 }
 
+/** Tell why nothing was done, or not all; it goes away by itself. */
+export function inform(text: string): void {
+  Notification.info(text, { autoClose: BRIEFLY });
+}
+
 /** Tell what went wrong and what to do; it stays until it is read. */
 export function complain(error: unknown): void {
   Notification.error(wordsOf(error), { autoClose: false });

@@ -5,7 +5,7 @@ import {
 } from '@jupyterlab/application';
 import { WidgetTracker } from '@jupyterlab/apputils';
 import { PageConfig } from '@jupyterlab/coreutils';
-import { INotebookTracker, type Notebook } from '@jupyterlab/notebook';
+import { NotebookPanel, type Notebook } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { Commands, IRunService } from '../tokens';
@@ -19,12 +19,11 @@ const runPage: JupyterFrontEndPlugin<void> = {
   description: 'Shows a run in the main area: charts, log, files, code, facts, and why it failed.',
   autoStart: true,
   requires: [IRunService],
-  optional: [ILayoutRestorer, INotebookTracker, ITranslator],
+  optional: [ILayoutRestorer, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     service: IRunService,
     restorer: ILayoutRestorer | null,
-    notebooks: INotebookTracker | null,
     translator: ITranslator | null
   ) => {
     // A page of Notebook 7 is one document, and has no room for another.
@@ -46,7 +45,7 @@ const runPage: JupyterFrontEndPlugin<void> = {
       args: page => ({ ...page.content.args }),
       name: page => page.id
     });
-    listenForCells(app, service, notebooks);
+    listenForCells(app, service);
   }
 };
 
@@ -126,11 +125,7 @@ interface CellAsked {
 }
 
 /** Lead to the cell that a run was made from, when the view of a failed run asks for it. */
-function listenForCells(
-  app: JupyterFrontEnd,
-  service: IRunService,
-  notebooks: INotebookTracker | null
-): void {
+function listenForCells(app: JupyterFrontEnd, service: IRunService): void {
   window.addEventListener(REVEAL_CELL_EVENT, event => {
     const asked = (event as CustomEvent<CellAsked>).detail;
     const place = asked.place ?? service.place?.key;
@@ -140,7 +135,9 @@ function listenForCells(
     event.preventDefault();
     void app.commands
       .execute(Commands.revealCell, { place, run: asked.run })
-      .then(() => notebooks?.currentWidget && putCursor(notebooks.currentWidget.content, asked));
+      .then((found: unknown) =>
+        found instanceof NotebookPanel ? putCursor(found.content, asked) : undefined
+      );
   });
 }
 
