@@ -98,9 +98,9 @@ def test_a_page_is_told_all_of_the_state_and_then_what_changes(
     viewer: Viewer, place: Place, page: Page, run: Run
 ) -> None:
     view = opened(viewer, place, page, run)
-    assert set(page.state()) == {
-        *("runs", "tabs", "tab", "options", "charts", "log", "backs"),
-    }
+    names = {"runs", "tabs", "tab", "options", "charts", "log", "backs"}
+    until(lambda: set(page.state()) >= names)
+    assert set(page.state()) == names
     assert page.state()["runs"][0]["status"] == "Running"
     view.ask({"kind": "ready"})
     log = run.folder / layout.DRIVER_LOG
