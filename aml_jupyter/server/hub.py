@@ -35,7 +35,7 @@ _MOST_TOLD = 500
 _REMEMBERED = 2000
 _ENDS_REMEMBERED = 200
 _RESTING = 6
-"""A look is followed by a pause of so many times its own length at least."""
+"""A look is followed by a pause of so many times what it used of a processor, at least."""
 _AFTER_TROUBLE = 5.0
 _RUNNING = Selection((Condition("state", states.RUNNING),), archived=ALSO, children=ALSO)
 
@@ -170,9 +170,11 @@ class Hub:
         pause = 0.0
         while self._waited(pause):
             try:
-                begun = time.monotonic()
+                begun, used = time.monotonic(), time.thread_time()
                 self._look()
-                pause = max(self._interval, _RESTING * (time.monotonic() - begun))
+                # What others or a slow disk kept waiting has used nothing, and waits as long again.
+                took, used = time.monotonic() - begun, time.thread_time() - used
+                pause = max(self._interval, took, _RESTING * used)
             except NotHere as error:
                 self._lose(error)
                 return
