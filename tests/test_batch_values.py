@@ -228,12 +228,20 @@ VALUES = strategies.recursive(
 
 @given(strategies.lists(VALUES, min_size=1, max_size=4))
 @example(["it's", 1, "a[", 2, "b]", '"', 3])
+@example([5, 3, 1, -1])
+@example([True, 2, 3])
 def test_values_are_written_so_that_they_are_read_again(values: list[object]) -> None:
     assert repr(parse_values(written_values(values))) == repr(values)
 
 
 def test_plain_values_are_written_plainly() -> None:
     assert written_values([0.1, 3, "cnn", True, "1..5", "a,b"]) == '0.1,3,cnn,true,"1..5","a,b"'
+    assert written_values([1, 2]) == "1,2"
+    assert written_values([1, 2, 3]) == "1..3"
+    assert written_values([-9, -6, -3, 0]) == "-9..0..3"
+    assert written_values([6, 4, 2]) == "6..2..2"
+    assert written_values([1, 2, 4]) == "1,2,4"
+    assert written_values([1, 1, 1]) == "1,1,1"
 
 
 @pytest.mark.parametrize(

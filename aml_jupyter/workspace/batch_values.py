@@ -94,7 +94,18 @@ _PLAIN = (bool, int, float, str, list, dict)
 
 def written_values(values: Sequence[object]) -> str:
     """The text that ``parse_values`` reads these values from."""
-    return ",".join(map(_written, values))
+    return _as_range(values) or ",".join(map(_written, values))
+
+
+def _as_range(values: Sequence[object]) -> str:
+    """Whole numbers at equal distances as ``1..9..2``; "" for what is no range."""
+    numbers = [value for value in values if type(value) is int]
+    if len(numbers) < max(3, len(values)) or numbers[0] == numbers[1]:
+        return ""
+    step = numbers[1] - numbers[0]
+    if numbers != list(range(numbers[0], numbers[-1] + (1 if step > 0 else -1), step)):
+        return ""
+    return f"{numbers[0]}..{numbers[-1]}" + (f"..{abs(step)}" if abs(step) > 1 else "")
 
 
 def _written(value: object) -> str:
