@@ -3,6 +3,7 @@ import { type ISignal, Signal } from '@lumino/signaling';
 
 type ISessionContext = DocumentRegistry.Context['sessionContext'];
 type Status = Parameters<Parameters<ISessionContext['statusChanged']['connect']>[0]>[1];
+type Message = Parameters<Parameters<ISessionContext['iopubMessage']['connect']>[0]>[1];
 type Connection = ISessionContext['session'];
 
 /** How a kernel lost all its widgets. */
@@ -21,6 +22,7 @@ export class KernelWatch {
     this.kernelId = session.session?.kernel?.id;
     session.statusChanged.connect(this.onStatus, this);
     session.connectionStatusChanged.connect(this.onConnection, this);
+    session.iopubMessage.connect(this.onMessage, this);
     session.kernelChanged.connect(this.onKernel, this);
   }
 
@@ -51,7 +53,16 @@ export class KernelWatch {
     if (loss !== undefined) {
       this._lost.emit(loss);
     } else if (status === 'starting') {
-      // All that is seen of a restart that was asked for in another window.
+      // The first that is seen of a restart that was asked for in another window.
+      this.stir();
+    }
+  }
+
+  /** A kernel that was restarted says so at once, or before anybody hears it: then its next word tells. */
+  private onMessage(_: ISessionContext, message: Message): void {
+    const before = this.process;
+    this.process = message.header.session;
+    if (before !== undefined && before !== this.process) {
       this.stir();
     }
   }
@@ -81,6 +92,8 @@ export class KernelWatch {
 
   private asked: Promise<ReadonlySet<string> | null> | null = null;
   private kernelId: string | undefined;
+  /** What the kernel's process names itself in all that it says. */
+  private process: string | undefined;
   private readonly _lost = new Signal<this, Loss>(this);
   private readonly _stirred = new Signal<this, void>(this);
 }

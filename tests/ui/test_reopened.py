@@ -198,8 +198,9 @@ def test_a_kernel_that_died_leaves_the_last_state(lab: Lab, page: Page) -> None:
 
 def test_a_kernel_restarted_from_another_window_is_noticed(lab: Lab, page: Page) -> None:
     output = show_live(lab, page, "elsewhere.ipynb")
-    [kernel] = [s["kernel"] for s in lab.api("GET", "sessions") if s["path"] == "elsewhere.ipynb"]
-    lab.api("POST", f"kernels/{kernel['id']}/restart")
+    other = page.context.new_page()
+    open_notebook(other, lab, "elsewhere.ipynb")
+    restart_kernel(other)
     expect(output.get_by_role("status")).to_contain_text("The kernel was restarted")
 
 
