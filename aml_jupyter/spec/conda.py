@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from aml_jupyter.errors import RunConfigurationException, UserErrorException
@@ -17,7 +18,6 @@ DEFAULT_FILE_NAME = "conda_dependencies.yml"
 _TEMPLATE_PYTHON = "3.8.13"
 _CREATED_PYTHON = "3.10.18"
 _SDK_VERSION = "1.61.0"
-_PUBLIC_INDEX = "https://pypi.org/simple"
 _KEYS = ("name", "channels", "dependencies", "prefix", "variables")
 # azureml-dataprep has version numbers of its own, so it is never pinned to the SDK's.
 _UNPINNED_SDK_PACKAGE = re.compile(r"azureml-(?!dataprep)[a-z-]+(\[[^\]]*\])?")
@@ -183,8 +183,15 @@ class CondaDependencies:
 
     @staticmethod
     def sdk_origin_url() -> str:
-        """The index that packages come from unless pip or uv is told otherwise."""
-        return _PUBLIC_INDEX
+        """The index that this Python's pip takes packages from unless it is told otherwise."""
+        try:
+            from pip._internal.models.index import PyPI
+        except ImportError:
+            raise UserErrorException(
+                f"{sys.executable} has no pip that could name its index.",
+                "Install pip in it: python -m ensurepip.",
+            ) from None
+        return str(PyPI.simple_url)
 
     def as_dict(self) -> dict[str, object]:
         """The content of the environment file; changing it changes nothing here."""
