@@ -676,7 +676,7 @@ def test_a_full_disk_holds_a_family_up_and_no_longer(
     # One that was laid out on the full disk has failed, as any run would.
     assert set(statuses(run).values()) <= {"Completed", "Failed"}
     assert len(statuses(run)) == 12
-    assert max(noted(notes)) == 11  # which two at a time begin in either order
+    assert 11 in noted(notes)[-2:]  # two at a time begin, in either order
     assert_queue_is_empty()
 
 
