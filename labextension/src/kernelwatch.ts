@@ -60,8 +60,13 @@ export class KernelWatch {
 
   /** A kernel that was restarted says so at once, or before anybody hears it: then its next word tells. */
   private onMessage(_: ISessionContext, message: Message): void {
+    const { session } = message.header;
+    // Some kernels answer by the name of who asked; they never tell.
+    if ('session' in message.parent_header && message.parent_header.session === session) {
+      return;
+    }
     const before = this.process;
-    this.process = message.header.session;
+    this.process = session;
     if (before !== undefined && before !== this.process) {
       this.stir();
     }
